@@ -1,0 +1,148 @@
+"""YAML text as plain data plus the line of every key. Safe: no tags run code.
+
+Scalars follow YAML 1.2: ``12:26`` is text (YAML 1.1 reads the number 746, which ruins slices),
+``yes`` and ``on`` are text, ``1e-3`` is a number.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from lerobot_pipelines.config.faults import ConfigFault, KeyPath, dotted
+
+# Aliases may refer to aliases: a file of a kilobyte can stand for gigabytes.
+MOST_NODES = 50_000
+
+MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """SafeLoader whose plain scalars are resolved as YAML 1.2's core schema says."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own class attribute
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("int", r"^(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$", "-+0123456789"),
+    (
+        "float",
+        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+        r"|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
+    ("merge", r"^<<$", "<"),
+):
+    _Yaml12Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+        f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first)
+    )
+
+
+@dataclass(slots=True)
+class YamlDocument:
+    """``data`` is what the text says; ``lines`` the line (from 1) of each key and list item."""
+
+    data: Any = None
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    faults: list[ConfigFault] = field(default_factory=list)
+
+    def line(self, path: KeyPath) -> int | None:
+        """The line of that key, or of the nearest one around it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return None
+
+
+def parse_yaml(text: str) -> YamlDocument:
+    """Parse one document. Syntax errors, duplicate keys and unsafe tags become faults."""
+    document = YamlDocument()
+    loader = _Yaml12Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            document.data = _Builder(loader, document).build(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        document.faults.append(
+            ConfigFault(
+                "", f"not valid YAML: {error.problem}", None if mark is None else mark.line + 1
+            )
+        )
+    except yaml.YAMLError as error:
+        document.faults.append(ConfigFault("", f"not valid YAML: {error}"))
+    except RecursionError:
+        document.faults.append(ConfigFault("", "not valid YAML: nested too deeply"))
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call]
+    return document
+
+
+def parse_scalar(text: str) -> Any:
+    """The value that ``text`` has in YAML: for ``--set key=value``. Raises ``ValueError``."""
+    document = parse_yaml(text)
+    if document.faults:
+        raise ValueError(document.faults[0].message)
+    return document.data
+
+
+class _Builder:
+    """Builds plain data from nodes, remembering lines."""
+
+    def __init__(self, loader: _Yaml12Loader, document: YamlDocument) -> None:
+        self.loader = loader
+        self.document = document
+        self.nodes = 0
+
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise yaml.composer.ComposerError(
+                None, None, f"more than {MOST_NODES} values (aliases included)", node.start_mark
+            )
+        if isinstance(node, yaml.SequenceNode):
+            items = []
+            for index, item in enumerate(node.value):
+                self.document.lines[(*path, index)] = item.start_mark.line + 1
+                items.append(self.build(item, (*path, index)))
+            return items
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        return self.loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == MERGE_TAG:
+                for key, value in self._merge(value_node, path):
+                    merged.setdefault(key, value)
+                continue
+            key = self.loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str):
+                fault = f"the key {key!r} is not text; put it in quotes"
+                self.document.faults.append(ConfigFault(dotted(path), fault, line))
+                continue
+            if key in result:
+                first = self.document.lines[(*path, key)]
+                fault = f"given twice, first on line {first}; remove one of them"
+                self.document.faults.append(ConfigFault(dotted((*path, key)), fault, line))
+                continue
+            self.document.lines[(*path, key)] = line
+            result[key] = self.build(value_node, (*path, key))
+        return merged | result
+
+    def _merge(self, node: yaml.Node, path: KeyPath) -> list[tuple[str, Any]]:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs: list[tuple[str, Any]] = []
+        for source in sources:
+            value = self.build(source, path)
+            if isinstance(value, dict):
+                pairs.extend(value.items())
+        return pairs

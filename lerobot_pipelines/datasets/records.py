@@ -1,0 +1,84 @@
+"""The verdict on one converted episode, as stored in ``episode.json`` beside its artifacts.
+
+It is all the dataset writers need to know of an episode besides the rows and the mp4 files it
+names. It holds neither ``episode_index`` nor the global ``index``: the dataset assigns those.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckResult(Record):
+    """One named promise, kept or broken. A broken ``error`` keeps the episode out."""
+
+    name: str
+    passed: bool
+    severity: Literal["error", "warn"] = "error"
+    description: str = ""
+    values: dict[str, Any] = {}
+
+
+class FeatureRecord(Record):
+    """A LeRobot feature: ``dtype`` "float32", "bool", ... or "video"; ``shape`` per row."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    names: list[str] | dict[str, list[str]] | None = None
+
+
+class VideoRecord(Record):
+    """One mp4 in the bucket."""
+
+    key: str
+    bytes: int
+    sha256: str
+    frames: int
+    codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    fps: int
+    sampled_frames: int
+    histogram: list[list[int]]  # (channels, 256), see model.PictureStatistics
+
+
+class SegmentRecord(Record):
+    """A run of rows without a hole; becomes one LeRobot episode."""
+
+    segment: int
+    first_row: int  # position in the aligned parquet
+    length: int
+    tasks: tuple[str, ...]
+    videos: dict[str, VideoRecord]  # by camera feature
+    statistics: dict[str, Any]  # by vector feature, see datasets.statistics
+
+
+class EpisodeRecord(Record):
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    uri: str
+    source: str | None
+    fingerprint: str
+    config_hash: str
+    code_version: str
+    fps: int
+    robot_type: str
+    frames_key: str  # the aligned parquet in the bucket
+    frames_sha256: str
+    features: dict[str, FeatureRecord]
+    segments: tuple[SegmentRecord, ...]
+    checks: tuple[CheckResult, ...]
+    provenance: dict[str, Any] = {}
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed or check.severity == "warn" for check in self.checks)

@@ -1,0 +1,71 @@
+"""The errors of the project: one base, two families, and the reason codes people filter by.
+
+``Refused`` is final for the input as it is (poison): trying again changes nothing.
+``Transient`` is worth another attempt (network, lost worker, content that changed while read).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+
+class Reason(StrEnum):
+    """Why an episode or a file was refused. Stored, listed and counted: never rename one."""
+
+    BAD_CONFIG = "bad_config"
+    BAD_NAME = "bad_name"
+    CONTENT_CHANGED = "content_changed"
+    CORRUPT_ARTIFACT = "corrupt_artifact"
+    CORRUPT_CONTAINER = "corrupt_container"
+    CORRUPT_PICTURE = "corrupt_picture"
+    GAP = "gap"
+    INCOMPLETE_UPLOAD = "incomplete_upload"
+    MISSING_CAMERA = "missing_camera"
+    MISSING_FIELD = "missing_field"
+    MISSING_STREAM = "missing_stream"
+    NO_OVERLAP = "no_overlap"
+    NON_FINITE = "non_finite"
+    PICTURE_SIZE_CHANGED = "picture_size_changed"
+    RATE_MISMATCH = "rate_mismatch"
+    TOO_FEW_FRAMES = "too_few_frames"
+    TOO_LONG = "too_long"
+    TOO_SHORT = "too_short"
+    UNSUPPORTED = "unsupported"
+
+
+class PipelineError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class Refused(PipelineError):
+    """The input cannot become part of a dataset as it is.
+
+    ``reason`` is the code shown in the UI and by ``monitor``; the message is one sentence that
+    names the file or stream, the fault, and, where there is one, the remedy.
+    """
+
+    def __init__(self, reason: Reason, message: str, **details: Any) -> None:
+        super().__init__(f"[{reason}] {message}")
+        self.reason = reason
+        self.message = message
+        self.details = details
+
+
+class ConfigError(Refused):
+    """A configuration is wrong. The message lists every fault found: file, key, remedy."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(Reason.BAD_CONFIG, message, **details)
+
+
+class Transient(PipelineError):
+    """The attempt failed for a cause outside the input; another attempt may succeed."""
+
+
+class ContentChanged(Transient):
+    """The recording's members changed while it was read; the next attempt reads the new ones."""
+
+
+class PipelineWarning(UserWarning):
+    """Something worth an operator's attention that does not stop the conversion."""

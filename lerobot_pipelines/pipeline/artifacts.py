@@ -1,0 +1,142 @@
+"""What the steps leave in the bucket for one another, and under which keys.
+
+Below ``<work_prefix>/<dataset>/``, for the encoded key ``K`` of an episode::
+
+    episodes/K/manifest.json            members, fingerprint, streams        (raw_episodes)
+    episodes/K/aligned.parquet          the rows                             (aligned_frames)
+    episodes/K/aligned.json             what the rows were made from, last
+    episodes/K/videos/<feature>/segment_000.mp4                              (encoded_videos)
+    episodes/K/videos.json              what the videos were made from, last
+    records/K.json                      the verdict: ready for the dataset   (episode_metadata)
+    failures/K.json                     why the episode was refused
+
+Objects are written whole or not at all, and each index names the content it belongs to by hash, so
+artifacts of two attempts are never taken for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from lerobot_pipelines.datasets.records import EpisodeRecord, VideoRecord
+from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.model import AlignmentReport, Manifest
+from lerobot_pipelines.pipeline.keys import encode_key
+from lerobot_pipelines.pipeline.workspace import Workspace
+
+HASH_BLOCK_BYTES = 1 << 20
+
+
+class Artifact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AlignedIndex(Artifact):
+    """Written after ``aligned.parquet``; holds its hash."""
+
+    key: str
+    fingerprint: str
+    config_hash: str
+    frames_key: str
+    frames_sha256: str
+    report: AlignmentReport
+    segments: tuple[tuple[int, int], ...]  # (first row, rows) of each segment
+
+
+class VideosIndex(Artifact):
+    """Written after the mp4 files; holds their hashes, and that of the rows they show."""
+
+    key: str
+    fingerprint: str
+    config_hash: str
+    frames_sha256: str
+    segments: tuple[dict[str, VideoRecord], ...]  # per segment, by camera feature
+    details: Mapping[str, Mapping[str, Any]]  # by camera feature: encoder speed, GOP, ...
+
+
+class FailureRecord(Artifact):
+    """Why an episode is not in the dataset; ``reason`` is a code of ``errors.Reason``."""
+
+    key: str
+    stage: str
+    reason: str
+    message: str
+    fingerprint: str | None = None
+    config_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeKeys:
+    """The object keys of one episode's artifacts."""
+
+    manifest: str
+    frames: str
+    aligned: str
+    videos: str
+    video_folder: str
+    record: str
+    failure: str
+
+    def video(self, feature: str, segment: int, sha256: str) -> str:
+        """The content is part of the name, so a new attempt never overwrites what is in use."""
+        return f"{self.video_folder}/{feature}/segment_{segment:03d}-{sha256[:12]}.mp4"
+
+
+def dataset_folder(workspace: Workspace) -> str:
+    return "/".join(filter(None, (workspace.config.storage.work_prefix, workspace.dataset)))
+
+
+def records_folder(workspace: Workspace) -> str:
+    return f"{dataset_folder(workspace)}/records"
+
+
+def failures_folder(workspace: Workspace) -> str:
+    return f"{dataset_folder(workspace)}/failures"
+
+
+def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
+    encoded = encode_key(key)
+    folder = f"{dataset_folder(workspace)}/episodes/{encoded}"
+    return EpisodeKeys(
+        manifest=f"{folder}/manifest.json",
+        frames=f"{folder}/aligned.parquet",
+        aligned=f"{folder}/aligned.json",
+        videos=f"{folder}/videos.json",
+        video_folder=f"{folder}/videos",
+        record=f"{records_folder(workspace)}/{encoded}.json",
+        failure=f"{failures_folder(workspace)}/{encoded}.json",
+    )
+
+
+T = TypeVar("T", Manifest, AlignedIndex, VideosIndex, EpisodeRecord, FailureRecord)
+
+
+def write_artifact(workspace: Workspace, key: str, artifact: T) -> None:
+    workspace.storage.write(key, TypeAdapter(type(artifact)).dump_json(artifact, indent=1))
+
+
+def read_artifact(workspace: Workspace, key: str, kind: type[T]) -> T:
+    """Raises ``ObjectNotFound``, or ``Refused`` if the object is not such an artifact."""
+    data = workspace.storage.read(key)
+    try:
+        return TypeAdapter(kind).validate_json(data)
+    except ValidationError as error:
+        raise Refused(
+            Reason.CORRUPT_ARTIFACT,
+            f"{key} is not a {kind.__name__} of this version "
+            f"({error.error_count()} faults); materialise the episode again",
+        ) from error
+
+
+def sha256_of_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

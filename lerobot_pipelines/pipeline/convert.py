@@ -1,0 +1,214 @@
+"""The whole conversion without a daemon: what ``lerobot-pipelines convert`` runs.
+
+The same steps, artifacts and bucket as under Dagster, so either can go on where the other stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Literal
+
+from lerobot_pipelines.config.hashing import dataset_hash
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.datasets import DatasetUpdate
+from lerobot_pipelines.datasets.records import EpisodeRecord
+from lerobot_pipelines.errors import ConfigError, Refused, Transient
+from lerobot_pipelines.pipeline.aligned import align_episode
+from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
+from lerobot_pipelines.pipeline.dataset import update_datasets
+from lerobot_pipelines.pipeline.discovery import (
+    fingerprint,
+    list_episode_keys,
+    list_members,
+)
+from lerobot_pipelines.pipeline.metadata import CODE_VERSION, describe_episode
+from lerobot_pipelines.pipeline.raw import scan_episode
+from lerobot_pipelines.pipeline.videos import encode_episode
+from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
+from lerobot_pipelines.storage.base import ObjectNotFound
+
+logger = logging.getLogger(__name__)
+
+# A fault that passes (a file replaced while it was read) deserves one more look, not a loop.
+ATTEMPTS = 2
+
+EventKind = Literal["started", "progress", "finished", "unchanged", "refused", "failed", "dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertEvent:
+    """Something a person watching would like to know. ``frames`` counts encoded pictures."""
+
+    kind: EventKind
+    key: str
+    message: str = ""
+    reason: str | None = None
+    frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeOutcome:
+    key: str
+    status: Literal["converted", "unchanged", "refused", "failed"]
+    rows: int = 0
+    reason: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertSummary:
+    episodes: tuple[EpisodeOutcome, ...]
+    datasets: tuple[DatasetUpdate, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        return all(outcome.status in ("converted", "unchanged") for outcome in self.episodes)
+
+
+OnEvent = Callable[[ConvertEvent], None]
+
+
+def convert_episode(
+    workspace: Workspace, key: str, progress: Callable[[int], None] | None = None
+) -> EpisodeRecord:
+    """All four steps of one episode, one after the other."""
+    scan_episode(workspace, key)
+    align_episode(workspace, key)
+    encode_episode(workspace, key, progress)
+    return describe_episode(workspace, key)
+
+
+def current_record(workspace: Workspace, key: str) -> EpisodeRecord | None:
+    """The verdict on exactly this content under this configuration and code, if there is one."""
+    try:
+        record = read_artifact(workspace, episode_keys(workspace, key).record, EpisodeRecord)
+    except (ObjectNotFound, Refused):
+        return None
+    members = list_members(workspace.storage, workspace.config, key)
+    current = (fingerprint(members), dataset_hash(workspace.config), CODE_VERSION)
+    made_from = (record.fingerprint, record.config_hash, record.code_version)
+    return record if made_from == current else None
+
+
+def convert_dataset(
+    config: DatasetConfig,
+    *,
+    episodes: Sequence[str] | None = None,
+    workers: int = 1,
+    on_event: OnEvent = lambda event: None,
+) -> ConvertSummary:
+    """Convert every episode that has no current verdict, then bring the dataset up to date.
+
+    ``episodes`` limits the work to those keys; ``ConfigError`` if the bucket has none of one's
+    name. An episode that is refused or fails never stops the others. The datasets produced do not
+    depend on ``workers``.
+    """
+    workspace = open_workspace(config)
+    keys = _chosen_keys(workspace, episodes)
+    if workers <= 1 or len(keys) <= 1:
+        outcomes = [_attempt(workspace, key, on_event) for key in keys]
+    else:
+        outcomes = list(_in_processes(config, keys, min(workers, len(keys)), on_event))
+    updates = update_datasets(workspace)
+    for update in updates:
+        on_event(ConvertEvent("dataset", workspace.dataset, message=update.summary()))
+    return ConvertSummary(tuple(sorted(outcomes, key=lambda outcome: outcome.key)), updates)
+
+
+def _chosen_keys(workspace: Workspace, episodes: Sequence[str] | None) -> list[str]:
+    known = list(list_episode_keys(workspace.storage, workspace.config))
+    if episodes is None:
+        return known
+    missing = sorted(set(episodes) - set(known))
+    if missing:
+        raise ConfigError(
+            f"no episode named {', '.join(missing)} below {workspace.storage.url}/"
+            f"{workspace.config.storage.raw_prefix}; there are {len(known)}, for example "
+            f"{', '.join(known[:3]) or 'none'}"
+        )
+    return [key for key in known if key in set(episodes)]
+
+
+def _attempt(workspace: Workspace, key: str, on_event: OnEvent) -> EpisodeOutcome:
+    if (record := current_record(workspace, key)) is not None:
+        on_event(ConvertEvent("unchanged", key))
+        return EpisodeOutcome(key, "unchanged", rows=_rows(record))
+    on_event(ConvertEvent("started", key))
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            record = convert_episode(
+                workspace,
+                key,
+                lambda frames: on_event(ConvertEvent("progress", key, frames=frames)),
+            )
+        except Refused as refusal:
+            on_event(ConvertEvent("refused", key, refusal.message, str(refusal.reason)))
+            return EpisodeOutcome(
+                key, "refused", reason=str(refusal.reason), message=refusal.message
+            )
+        except (Transient, OSError) as fault:
+            if attempt < ATTEMPTS:
+                logger.warning("episode %s: %s; trying again", key, fault)
+                continue
+            on_event(ConvertEvent("failed", key, str(fault), type(fault).__name__))
+            return EpisodeOutcome(key, "failed", reason=type(fault).__name__, message=str(fault))
+        except Exception as fault:
+            # One episode's unforeseen trouble must not cost the others theirs.
+            logger.exception("episode %s failed", key)
+            on_event(ConvertEvent("failed", key, str(fault), type(fault).__name__))
+            return EpisodeOutcome(key, "failed", reason=type(fault).__name__, message=str(fault))
+        break
+    on_event(ConvertEvent("finished", key, frames=_rows(record)))
+    return _outcome(record)
+
+
+def _outcome(record: EpisodeRecord) -> EpisodeOutcome:
+    if record.passed:
+        return EpisodeOutcome(record.key, "converted", rows=_rows(record))
+    broken = [check for check in record.checks if not check.passed and check.severity == "error"]
+    return EpisodeOutcome(
+        record.key,
+        "refused",
+        reason=f"check:{broken[0].name}",
+        message="; ".join(check.description for check in broken),
+    )
+
+
+def _rows(record: EpisodeRecord) -> int:
+    return sum(segment.length for segment in record.segments)
+
+
+def _in_processes(
+    config: DatasetConfig, keys: Sequence[str], workers: int, on_event: OnEvent
+) -> Iterator[EpisodeOutcome]:
+    # Encoder libraries start threads, which a forked child would inherit half alive.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pending: dict[Future[tuple[EpisodeOutcome, list[ConvertEvent]]], str] = {
+            pool.submit(_attempt_elsewhere, config, key): key for key in keys
+        }
+        while pending:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                key = pending.pop(future)
+                try:
+                    outcome, events = future.result()
+                except Exception as fault:  # the worker itself died
+                    outcome = EpisodeOutcome(
+                        key, "failed", reason=type(fault).__name__, message=str(fault)
+                    )
+                    events = [ConvertEvent("failed", key, str(fault), type(fault).__name__)]
+                for event in events:
+                    on_event(event)
+                yield outcome
+
+
+def _attempt_elsewhere(
+    config: DatasetConfig, key: str
+) -> tuple[EpisodeOutcome, list[ConvertEvent]]:
+    events: list[ConvertEvent] = []
+    outcome = _attempt(open_workspace(config), key, events.append)
+    return outcome, [event for event in events if event.kind != "progress"]

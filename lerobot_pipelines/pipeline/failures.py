@@ -1,0 +1,60 @@
+"""A refusal is remembered in the bucket, so that it is seen, counted and kept out of the dataset.
+
+Not here: retries of transient faults; those belong to the caller (Dagster or the command line).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.pipeline.artifacts import (
+    FailureRecord,
+    episode_keys,
+    failures_folder,
+    read_artifact,
+    write_artifact,
+)
+from lerobot_pipelines.pipeline.workspace import Workspace
+
+
+@contextmanager
+def remember_refusal(
+    workspace: Workspace,
+    key: str,
+    stage: str,
+    *,
+    fingerprint: str | None = None,
+    config_hash: str | None = None,
+) -> Iterator[None]:
+    """Store a ``Refused`` raised inside, withdraw the episode's earlier verdict, and go on raising.
+
+    The verdict goes because it belongs to other content or another configuration: what is refused
+    now must leave the dataset at its next update.
+    """
+    try:
+        yield
+    except Refused as refusal:
+        keys = episode_keys(workspace, key)
+        failure = FailureRecord(
+            key=key,
+            stage=stage,
+            reason=str(refusal.reason),
+            message=refusal.message,
+            fingerprint=fingerprint,
+            config_hash=config_hash,
+        )
+        write_artifact(workspace, keys.failure, failure)
+        workspace.storage.delete(keys.record)
+        raise
+
+
+def forget_refusal(workspace: Workspace, key: str) -> None:
+    workspace.storage.delete(episode_keys(workspace, key).failure)
+
+
+def list_failures(workspace: Workspace) -> Iterator[FailureRecord]:
+    """Every refused episode of the dataset, in key order."""
+    for info in workspace.storage.list(failures_folder(workspace)):
+        yield read_artifact(workspace, info.key, FailureRecord)

@@ -1,0 +1,98 @@
+"""An episode's members as local files, and the proof that they were the same until the end.
+
+A store on this machine is read in place; from any other the members are fetched, several at a
+time, into a folder that is removed afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from lerobot_pipelines.errors import ContentChanged, Reason, Refused
+from lerobot_pipelines.model import Manifest, Member, Recording
+from lerobot_pipelines.pipeline.discovery import episode_source, fingerprint, list_members
+from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.recordings import open_recording
+from lerobot_pipelines.storage.base import ObjectNotFound
+
+# An episode is thousands of small objects: latency, not bandwidth, is what there is to hide.
+FETCH_THREADS = 16
+
+
+def members_of(workspace: Workspace, key: str) -> tuple[Member, ...]:
+    """The episode's members as the bucket has them now.
+
+    Raises ``Refused`` (incomplete_upload) if there are none.
+    """
+    members = list_members(workspace.storage, workspace.config, key)
+    if not members:
+        raise Refused(
+            Reason.INCOMPLETE_UPLOAD,
+            f"episode {key} has no files below "
+            f"{workspace.storage.url}/{workspace.config.storage.raw_prefix}",
+        )
+    return members
+
+
+@contextmanager
+def opened_recording(
+    workspace: Workspace, key: str, members: tuple[Member, ...]
+) -> Iterator[Recording]:
+    """Open the episode for reading; at the end check that no member changed meanwhile.
+
+    Raises ``ContentChanged`` when the members listed now differ from those given, also if reading
+    failed for that very cause.
+    """
+    with _local_root(workspace, members) as root:
+        prefix = workspace.config.storage.raw_prefix
+        uri = "/".join(part for part in (workspace.storage.url.rstrip("/"), prefix, key) if part)
+        try:
+            recording = open_recording(episode_source(key, root, members, uri), workspace.config)
+            try:
+                yield recording
+            finally:
+                recording.close()
+        except Exception as error:
+            _refuse_changed(workspace, key, members, error)
+            raise
+        _refuse_changed(workspace, key, members, None)
+
+
+def manifest_is_current(workspace: Workspace, manifest: Manifest) -> bool:
+    members = list_members(workspace.storage, workspace.config, manifest.key)
+    return fingerprint(members) == manifest.fingerprint
+
+
+def _refuse_changed(
+    workspace: Workspace, key: str, members: tuple[Member, ...], cause: Exception | None
+) -> None:
+    now = list_members(workspace.storage, workspace.config, key)
+    if fingerprint(now) != fingerprint(members):
+        raise ContentChanged(f"episode {key} changed in the bucket while it was read") from cause
+
+
+@contextmanager
+def _local_root(workspace: Workspace, members: tuple[Member, ...]) -> Iterator[Path]:
+    prefix = workspace.config.storage.raw_prefix
+    in_place = workspace.storage.local_path(prefix)
+    if in_place is not None:
+        yield in_place
+        return
+    with workspace.scratch() as folder:
+
+        def fetch(member: Member) -> None:
+            target = folder / member.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            key = f"{prefix}/{member.path}" if prefix else member.path
+            try:
+                workspace.storage.download(key, target)
+            except ObjectNotFound as error:
+                raise ContentChanged(f"{key} disappeared before it was fetched") from error
+
+        with ThreadPoolExecutor(FETCH_THREADS) as pool:
+            for _ in pool.map(fetch, members):
+                pass
+        yield folder

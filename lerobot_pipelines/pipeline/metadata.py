@@ -1,0 +1,107 @@
+"""Step four: check what was made, gather its statistics, and publish the verdict."""
+
+from __future__ import annotations
+
+import lerobot_pipelines
+from lerobot_pipelines.config.hashing import dataset_hash
+from lerobot_pipelines.datasets.features import feature_records
+from lerobot_pipelines.datasets.records import EpisodeRecord, SegmentRecord
+from lerobot_pipelines.datasets.statistics import vector_statistics
+from lerobot_pipelines.errors import Transient
+from lerobot_pipelines.model import AlignedFrames, Manifest
+from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
+from lerobot_pipelines.pipeline.artifacts import (
+    AlignedIndex,
+    VideosIndex,
+    episode_keys,
+    write_artifact,
+)
+from lerobot_pipelines.pipeline.checks import check_episode
+from lerobot_pipelines.pipeline.discovery import source_of, task_of
+from lerobot_pipelines.pipeline.failures import forget_refusal
+from lerobot_pipelines.pipeline.videos import read_videos
+from lerobot_pipelines.pipeline.workspace import Workspace
+
+STAGE = "episode_metadata"
+
+# Changes whenever the same input and configuration may give other output.
+CODE_VERSION = lerobot_pipelines.__version__
+
+
+def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
+    """Write the episode's record: the one object that makes it ready for the dataset.
+
+    Raises ``Transient`` if rows, videos and manifest are not of one attempt.
+    """
+    keys = episode_keys(workspace, key)
+    manifest = read_manifest(workspace, key)
+    aligned, frames = read_aligned(workspace, key)
+    videos = read_videos(workspace, key)
+    _refuse_mixture(manifest, aligned, videos)
+    config = workspace.config
+    task = str(config.dataset.task or manifest.metadata.get("task") or task_of(key))
+    record = EpisodeRecord(
+        key=key,
+        uri=manifest.uri,
+        source=source_of(config, key),
+        fingerprint=manifest.fingerprint,
+        config_hash=dataset_hash(config),
+        code_version=CODE_VERSION,
+        fps=frames.fps,
+        robot_type=config.dataset.robot_type,
+        frames_key=aligned.frames_key,
+        frames_sha256=aligned.frames_sha256,
+        features=feature_records(frames, videos.segments[0]),
+        segments=tuple(
+            SegmentRecord(
+                segment=segment,
+                first_row=first,
+                length=length,
+                tasks=(task,),
+                videos=videos.segments[segment],
+                statistics=_segment_statistics(frames, first, length),
+            )
+            for segment, (first, length) in enumerate(aligned.segments)
+        ),
+        checks=check_episode(manifest, frames, videos.segments, config),
+        provenance={
+            "container": manifest.container,
+            "alignment_hash": aligned.config_hash,
+            "video_hash": videos.config_hash,
+            "strategy": str(config.alignment.strategy),
+            "faults": sum(fault.count for fault in manifest.faults),
+            "start_ns": int(frames.row_times_ns[0]),
+            "end_ns": int(frames.row_times_ns[-1]),
+        },
+    )
+    write_artifact(workspace, keys.record, record)
+    forget_refusal(workspace, key)
+    _remove_old_videos(workspace, key, videos)
+    return record
+
+
+def _refuse_mixture(manifest: Manifest, aligned: AlignedIndex, videos: VideosIndex) -> None:
+    if not manifest.fingerprint == aligned.fingerprint == videos.fingerprint:
+        raise Transient(
+            f"the artifacts of episode {manifest.key} are of different content; "
+            "materialise it again from raw_episodes"
+        )
+    if videos.frames_sha256 != aligned.frames_sha256:
+        raise Transient(
+            f"the videos of episode {manifest.key} show other rows; "
+            "materialise encoded_videos again"
+        )
+
+
+def _segment_statistics(frames: AlignedFrames, first: int, length: int) -> dict[str, object]:
+    return {
+        feature: vector_statistics(values[first : first + length])
+        for feature, values in frames.features.items()
+    }
+
+
+def _remove_old_videos(workspace: Workspace, key: str, videos: VideosIndex) -> None:
+    used = {video.key for segment in videos.segments for video in segment.values()}
+    for info in workspace.storage.list(episode_keys(workspace, key).video_folder):
+        if info.key not in used:
+            workspace.storage.delete(info.key)

@@ -1,0 +1,41 @@
+"""Step one: say what an episode is made of, without decoding a picture."""
+
+from __future__ import annotations
+
+from lerobot_pipelines.config.hashing import raw_hash
+from lerobot_pipelines.model import Manifest
+from lerobot_pipelines.pipeline.artifacts import episode_keys, write_artifact
+from lerobot_pipelines.pipeline.discovery import fingerprint
+from lerobot_pipelines.pipeline.failures import remember_refusal
+from lerobot_pipelines.pipeline.fetch import members_of, opened_recording
+from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.recordings import container_of, report_streams
+
+STAGE = "raw_episodes"
+
+
+def scan_episode(workspace: Workspace, key: str) -> Manifest:
+    """List the members, measure the streams, publish the manifest.
+
+    Raises ``Refused`` for an unreadable recording and ``ContentChanged`` for one in motion.
+    """
+    config_hash = raw_hash(workspace.config)
+    with remember_refusal(workspace, key, STAGE, config_hash=config_hash):
+        members = members_of(workspace, key)
+    identity = fingerprint(members)
+    with (
+        remember_refusal(workspace, key, STAGE, fingerprint=identity, config_hash=config_hash),
+        opened_recording(workspace, key, members) as recording,
+    ):
+        manifest = Manifest(
+            key=key,
+            uri=recording.source.uri,
+            container=container_of(members),
+            fingerprint=identity,
+            members=members,
+            streams=tuple(report_streams(recording)),
+            faults=tuple(recording.faults),
+            metadata=dict(recording.metadata),
+        )
+    write_artifact(workspace, episode_keys(workspace, key).manifest, manifest)
+    return manifest

@@ -1,0 +1,95 @@
+"""Step three: encode the pictures that the rows name, one mp4 per camera and segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lerobot_pipelines.config.hashing import video_hash
+from lerobot_pipelines.datasets.records import VideoRecord
+from lerobot_pipelines.errors import Transient
+from lerobot_pipelines.model import EncodedVideo
+from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
+from lerobot_pipelines.pipeline.artifacts import (
+    EpisodeKeys,
+    VideosIndex,
+    episode_keys,
+    read_artifact,
+    write_artifact,
+)
+from lerobot_pipelines.pipeline.failures import remember_refusal
+from lerobot_pipelines.pipeline.fetch import opened_recording
+from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.video import encode_cameras
+
+STAGE = "encoded_videos"
+
+
+def encode_episode(
+    workspace: Workspace, key: str, progress: Callable[[int], None] | None = None
+) -> VideosIndex:
+    """Encode the episode's cameras, publish the mp4 files and then their index.
+
+    ``progress`` is called with the number of frames encoded since its last call.
+    """
+    keys = episode_keys(workspace, key)
+    manifest = read_manifest(workspace, key)
+    aligned, frames = read_aligned(workspace, key)
+    if aligned.fingerprint != manifest.fingerprint:
+        raise Transient(f"the rows of episode {key} are of other content; align it again")
+    config_hash = video_hash(workspace.config)
+    with workspace.scratch() as folder:
+        with (
+            remember_refusal(
+                workspace,
+                key,
+                STAGE,
+                fingerprint=manifest.fingerprint,
+                config_hash=config_hash,
+            ),
+            opened_recording(workspace, key, manifest.members) as recording,
+        ):
+            videos = encode_cameras(recording, frames, workspace.config, folder, progress=progress)
+        index = VideosIndex(
+            key=key,
+            fingerprint=manifest.fingerprint,
+            config_hash=config_hash,
+            frames_sha256=aligned.frames_sha256,
+            segments=tuple(
+                {
+                    video.feature: _publish(workspace, keys, video)
+                    for video in videos
+                    if video.segment == segment
+                }
+                for segment in range(len(aligned.segments))
+            ),
+            details={video.feature: dict(video.details) for video in videos},
+        )
+    write_artifact(workspace, keys.videos, index)
+    return index
+
+
+def read_videos(workspace: Workspace, key: str) -> VideosIndex:
+    """The index that ``encode_episode`` published; ``Transient`` if it did not yet."""
+    try:
+        return read_artifact(workspace, episode_keys(workspace, key).videos, VideosIndex)
+    except ObjectNotFound as error:
+        raise Transient(f"episode {key} has no videos yet; materialise encoded_videos") from error
+
+
+def _publish(workspace: Workspace, keys: EpisodeKeys, video: EncodedVideo) -> VideoRecord:
+    key = keys.video(video.feature, video.segment, video.sha256)
+    workspace.storage.upload(video.path, key)
+    return VideoRecord(
+        key=key,
+        bytes=video.bytes,
+        sha256=video.sha256,
+        frames=video.frames,
+        codec=video.codec,
+        pix_fmt=video.pix_fmt,
+        width=video.width,
+        height=video.height,
+        fps=video.fps,
+        sampled_frames=video.statistics.frames,
+        histogram=video.statistics.histogram.tolist(),
+    )

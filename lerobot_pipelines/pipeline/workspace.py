@@ -1,0 +1,47 @@
+"""Where a dataset's steps read and write: its configuration, its bucket, this machine's cache."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.storage import open_storage
+from lerobot_pipelines.storage.base import Storage
+
+CACHE_VARIABLE = "LEROBOT_PIPELINES_CACHE"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Everything a step needs besides the episode's key."""
+
+    config: DatasetConfig
+    storage: Storage
+    cache_dir: Path
+
+    @property
+    def dataset(self) -> str:
+        return self.config.dataset.name
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder of one's own on this machine, removed at the end whatever happens."""
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="step-", dir=self.cache_dir) as folder:
+            yield Path(folder)
+
+
+def default_cache_dir() -> Path:
+    """``$LEROBOT_PIPELINES_CACHE``, else a folder in the system's temporary directory."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else Path(tempfile.gettempdir()) / "lerobot_pipelines"
+
+
+def open_workspace(config: DatasetConfig, *, cache_dir: Path | None = None) -> Workspace:
+    """Connect a dataset's configuration to its bucket."""
+    return Workspace(config, open_storage(config.storage), cache_dir or default_cache_dir())

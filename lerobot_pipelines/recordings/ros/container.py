@@ -1,0 +1,151 @@
+"""What the three bag formats have in common: connections, an index of messages, raw bytes.
+
+A ``BagFile`` knows nothing of message contents. It lists every message with its receive stamp
+and its place in the file, and reads raw messages by row of that list. Rows are sorted by place,
+so ascending rows are one pass over the file, each compressed chunk being unpacked once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_pipelines.model import Fault
+
+Rows = NDArray[np.int64]
+
+# Several cameras whose messages interleave over a chunk border need two chunks at once; more are
+# kept while they are small, so that messages slightly out of stamp order cost nothing.
+CACHED_CHUNK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One topic as one writer recorded it. ``id`` is the file's own."""
+
+    id: int
+    topic: str
+    type_name: str  # as recorded, e.g. "sensor_msgs/JointState" or "sensor_msgs/msg/JointState"
+    definition: str  # message definition with its dependencies; empty if the bag has none
+    definition_format: Literal["msg", "idl", ""]
+    digest: str  # md5 (ROS1) or RIHS01 hash (ROS2) as recorded
+    serialization: str  # "ros1", "cdr", or one that this project cannot read
+
+
+class Damage(NamedTuple):
+    """Stands in for a message that could not be read."""
+
+    where: str
+    reason: str
+
+
+class DamagedChunk(Exception):
+    """A chunk cannot be unpacked; the argument is the reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIndex:
+    """Every message of a file, one row each, in file order.
+
+    ``anchors`` is where the message's chunk starts, or the message itself where it can be read
+    without unpacking a chunk (``offsets`` is then -1); ``offsets`` is its place in the unpacked
+    chunk.
+    """
+
+    connections: NDArray[np.int64]
+    stamps: NDArray[np.int64]
+    anchors: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+
+class BagFile(Protocol):
+    path: Path
+    kind: str  # "ros1", "db3", "mcap"
+    connections: Sequence[Connection]
+    index: MessageIndex
+    faults: Sequence[Fault]  # what was lost before any stream was known; stream is a topic or ""
+    details: Mapping[str, Any]  # compression, "recovered" if the index had to be rebuilt
+
+    def read(self, rows: Rows, limits: Rows | None = None) -> Iterator[memoryview | Damage]:
+        """Raw messages of the given rows, in the order given.
+
+        ``limits`` says how many leading bytes of each are needed; more may come. A view is valid
+        until the next one is asked for.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class IndexBuilder:
+    """Collects rows in any order; 32 bytes a message."""
+
+    def __init__(self) -> None:
+        self._columns = tuple(array("q") for _ in range(4))
+
+    def add(self, connection: int, stamp: int, anchor: int, offset: int) -> None:
+        for column, value in zip(
+            self._columns, (connection, stamp, anchor, offset), strict=True
+        ):
+            column.append(value)
+
+    def extend(
+        self,
+        connection: int,
+        stamps: NDArray[np.int64],
+        anchors: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+    ) -> None:
+        for column, values in zip(
+            self._columns,
+            (np.full(len(stamps), connection), stamps, anchors, offsets),
+            strict=True,
+        ):
+            column.frombytes(np.ascontiguousarray(values, dtype=np.int64).tobytes())
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def build(self) -> MessageIndex:
+        columns = [np.array(column, dtype=np.int64) for column in self._columns]
+        order = np.lexsort((columns[3], columns[2]))
+        return MessageIndex(*(column[order] for column in columns))
+
+
+class ChunkCache:
+    """Unpacked chunks, the least recently used leaving first. Damage is remembered, not retried."""
+
+    def __init__(self, load: Callable[[int], bytes]) -> None:
+        self._load = load
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._damaged: dict[int, str] = {}
+        self._held = 0
+
+    def get(self, anchor: int) -> bytes:
+        """The unpacked chunk at ``anchor``; raises ``DamagedChunk``."""
+        if anchor in self._damaged:
+            raise DamagedChunk(self._damaged[anchor])
+        chunk = self._chunks.get(anchor)
+        if chunk is not None:
+            self._chunks.move_to_end(anchor)
+            return chunk
+        while self._chunks and self._held > CACHED_CHUNK_BYTES:
+            self._held -= len(self._chunks.popitem(last=False)[1])
+        try:
+            chunk = self._load(anchor)
+        except DamagedChunk as error:
+            self._damaged[anchor] = str(error)
+            raise
+        self._chunks[anchor] = chunk
+        self._held += len(chunk)
+        return chunk

@@ -1,0 +1,72 @@
+"""The bucket behind a handful of verbs. One file per kind of store; ``open_storage`` chooses.
+
+Keys use "/" and are relative to the storage's URL. Every write is atomic: a reader sees the whole
+object or none. Listings come in UTF-8 byte order of the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lerobot_pipelines.errors import PipelineError
+
+
+class ObjectNotFound(PipelineError):
+    """There is no object under that key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a listing says of an object. ``etag`` changes whenever the content does."""
+
+    key: str
+    size: int
+    etag: str
+    modified_ns: int
+
+
+# Named here because inside the class ``list`` is the method.
+Level = tuple[list[str], list[ObjectInfo]]
+
+
+class Storage(Protocol):
+    url: str
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object below ``prefix`` (a folder: "a/b" lists "a/b/..." only)."""
+        ...
+
+    def list_level(self, prefix: str = "") -> Level:
+        """The names of the folders directly below ``prefix`` and the objects directly in it."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo | None: ...
+
+    def read(self, key: str) -> bytes:
+        """The whole object; for small ones. Raises ``ObjectNotFound``."""
+        ...
+
+    def write(self, key: str, data: bytes) -> ObjectInfo: ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write only if the key does not exist; False if it does. The compare-and-swap."""
+        ...
+
+    def upload(self, path: Path, key: str) -> ObjectInfo:
+        """Publish a local file of any size, streamed."""
+        ...
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        """Fetch an object of any size into a local file, streamed. Raises ``ObjectNotFound``."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens if it is not there."""
+        ...
+
+    def local_path(self, key: str) -> Path | None:
+        """The file or folder itself where the store is this machine's, else None (no copying)."""
+        ...

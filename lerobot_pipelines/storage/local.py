@@ -1,0 +1,285 @@
+"""A folder of this machine (or a network mount) as the bucket.
+
+Objects are files. A write goes to a temporary file in the same folder, is flushed to the disk and
+then renamed, so a reader, also after a crash, sees the old object, the new one, or none. The
+temporary names are reserved: no listing shows them. Create-only writes link the finished temporary
+file to the key, which the file system refuses when the key exists: of any number of racing
+writers, on one machine or several, one wins.
+
+An ETag is size, modification time and change time. Unlike the inode number these survive a
+remount of network file systems; a change of owner or mode counts as new content, which costs one
+conversion and loses nothing.
+
+Folders exist by their files, as in an object store: ``delete`` removes folders it leaves empty.
+Symbolic links are followed as long as they stay inside the root.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from lerobot_pipelines.config.schema import StorageConfig
+from lerobot_pipelines.errors import ConfigError, Reason, Refused
+from lerobot_pipelines.storage.base import Level, ObjectInfo, ObjectNotFound
+from lerobot_pipelines.storage.names import UNREADABLE, check_key, join, shown
+
+logger = logging.getLogger(__name__)
+
+Entries = list[tuple[str, os.DirEntry[str], bool]]
+
+TEMPORARY_PREFIX = ".lerobot-pipelines-tmp-"
+
+# Another process may remove a folder it has emptied just as we are about to write into it.
+_FOLDER_RACES = 5
+
+
+def open_local(config: StorageConfig) -> LocalStorage:
+    return LocalStorage(path_of(config.url))
+
+
+def path_of(url: str) -> Path:
+    """The folder that a ``file://`` URL or a plain path names.
+
+    A URL may be relative (``file://./x``), carry the host ``localhost``, and escape characters as
+    ``%20``. Raises ``ConfigError`` for another host or an empty path.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        path = os.path.expanduser(scheme)
+    else:
+        path = unquote(rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
+    if not path or "\0" in path:
+        raise ConfigError(f'storage.url "{url}" names no folder')
+    return Path(path)
+
+
+def etag_of(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+
+
+class LocalStorage:
+    """See the module. The root need not exist before the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(root))
+        self.url = self.root.as_uri()
+        self._reported: set[str] = set()
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder, prefix = self._folder(prefix)
+        return self._walk(folder, prefix, frozenset())
+
+    def list_level(self, prefix: str = "") -> Level:
+        folder, prefix = self._folder(prefix)
+        folders: list[str] = []
+        objects: list[ObjectInfo] = []
+        for name, entry, is_folder in self._entries(folder):
+            if is_folder:
+                folders.append(name)
+            elif (info := _info(join(prefix, name), entry.stat)) is not None:
+                objects.append(info)
+        return folders, objects
+
+    def head(self, key: str) -> ObjectInfo | None:
+        return _info(key, self._path(key).stat)
+
+    def read(self, key: str) -> bytes:
+        with self._found(key) as path:
+            return path.read_bytes()
+
+    def write(self, key: str, data: bytes) -> ObjectInfo:
+        return self._put(key, lambda temporary: _write_synced(temporary, data), os.replace)
+
+    def create(self, key: str, data: bytes) -> bool:
+        try:
+            self._put(key, lambda temporary: _write_synced(temporary, data), os.link)
+        except FileExistsError:
+            return False
+        except PermissionError as error:
+            # What Linux answers where the file system has no hard links (FAT, some mounts).
+            raise Refused(
+                Reason.UNSUPPORTED,
+                f"the file system of {self.root} refuses a hard link, which an atomic create-only "
+                "write needs; keep the bucket on another file system",
+            ) from error
+        return True
+
+    def upload(self, path: Path, key: str) -> ObjectInfo:
+        return self._put(key, lambda temporary: _copy_synced(path, temporary), os.replace)
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+        with self._found(key) as source:
+            try:
+                before = source.stat()
+                shutil.copyfile(source, temporary)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return ObjectInfo(key, before.st_size, etag_of(before), before.st_mtime_ns)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return
+        for folder in path.parents:
+            if folder == self.root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:  # not empty
+                return
+
+    def local_path(self, key: str) -> Path | None:
+        return self._path(key) if key else self.root
+
+    def _path(self, key: str) -> Path:
+        """The file of a key. Raises ``Refused`` (bad_name) for one that leaves the root."""
+        check_key(key)
+        if TEMPORARY_PREFIX in key:
+            raise Refused(Reason.BAD_NAME, f"the name {shown(key)} is reserved; choose another")
+        path = self.root / key
+        if not self._is_inside(path):
+            raise Refused(
+                Reason.BAD_NAME,
+                f"{shown(key)} is a symbolic link that leads out of {self.root}; "
+                "put the files there themselves, or move the bucket's root",
+            )
+        return path
+
+    def _folder(self, prefix: str) -> tuple[Path, str]:
+        prefix = prefix.strip("/")
+        return (self._path(prefix) if prefix else self.root), prefix
+
+    def _is_inside(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self.root)
+
+    def _walk(self, folder: Path, prefix: str, above: frozenset[str]) -> Iterator[ObjectInfo]:
+        real = os.path.realpath(folder)
+        if real in above:  # a link to a folder that holds it
+            return
+        for name, entry, is_folder in self._entries(folder):
+            key = join(prefix, name)
+            if is_folder:
+                yield from self._walk(Path(entry.path), key, above | {real})
+            elif (info := _info(key, entry.stat)) is not None:
+                yield info
+
+    def _entries(self, folder: Path) -> Entries:
+        """Name, entry and whether it is a folder, in the byte order of the keys below them."""
+        try:
+            with os.scandir(folder) as entries:
+                found = [
+                    (_readable(entry.name), entry, entry.is_dir())
+                    for entry in entries
+                    if not entry.name.startswith(TEMPORARY_PREFIX) and self._may_follow(entry)
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        # "a/x" comes after "a.b": a folder sorts as its name with the slash.
+        return sorted(found, key=lambda item: (item[0] + "/" * item[2]).encode())
+
+    def _may_follow(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return True
+        if self._is_inside(Path(entry.path)):
+            return os.path.exists(entry.path)
+        if entry.path not in self._reported:
+            self._reported.add(entry.path)
+            logger.warning("%s leads out of %s and is left out", shown(entry.path), self.root)
+        return False
+
+    @contextmanager
+    def _found(self, key: str) -> Iterator[Path]:
+        try:
+            yield self._path(key)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise ObjectNotFound(f"there is no {shown(key)} in {self.url}") from error
+
+    def _put(
+        self, key: str, fill: Callable[[Path], None], publish: Callable[[Path, Path], None]
+    ) -> ObjectInfo:
+        path = self._path(key)
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+        try:
+            for attempt in range(1, _FOLDER_RACES + 1):
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    fill(temporary)
+                    publish(temporary, path)
+                    break
+                except FileNotFoundError:
+                    if attempt == _FOLDER_RACES:
+                        raise
+                except (NotADirectoryError, IsADirectoryError) as error:
+                    raise self._in_the_way(key) from error
+        except FileExistsError as error:
+            if path.parent.is_dir() and not path.is_dir():
+                raise
+            raise self._in_the_way(key) from error
+        finally:
+            if path.parent.is_dir():
+                temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        status = path.stat()
+        return ObjectInfo(key, status.st_size, etag_of(status), status.st_mtime_ns)
+
+    def _in_the_way(self, key: str) -> Refused:
+        return Refused(
+            Reason.BAD_NAME,
+            f"{shown(key)} cannot be written to {self.url}: a file stands where the name needs a "
+            "folder, or a folder where it needs a file",
+        )
+
+
+def _info(key: str, status_of: Callable[[], os.stat_result]) -> ObjectInfo | None:
+    try:
+        status = status_of()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ObjectInfo(key, status.st_size, etag_of(status), status.st_mtime_ns)
+
+
+def _readable(name: str) -> str:
+    """Names that are not UTF-8 cannot be keys; the listing shows them all the same."""
+    return "".join(UNREADABLE if "\ud800" <= c <= "\udfff" else c for c in name)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, target.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.fsync(writing.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the file system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
