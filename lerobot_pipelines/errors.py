@@ -15,6 +15,7 @@ class Reason(StrEnum):
 
     BAD_CONFIG = "bad_config"
     BAD_NAME = "bad_name"
+    BAD_STAMPS = "bad_stamps"
     CONTENT_CHANGED = "content_changed"
     CORRUPT_ARTIFACT = "corrupt_artifact"
     CORRUPT_CONTAINER = "corrupt_container"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +161,7 @@ class Manifest:
     streams: tuple[StreamReport, ...]
     faults: tuple[Fault, ...]
     metadata: Mapping[str, Any]
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # see pipeline.episode_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +202,44 @@ class AlignedFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthCoding:
+    """How the 12-bit codes of a depth video stand for distances; the arithmetic is in
+    ``video.depth``.
+
+    ``unit`` is that of the camera, in which statistics are told. ``shift_m`` bends the scale: the
+    steps between codes grow with distance plus shift.
+    """
+
+    unit: Literal["mm", "m"]
+    nearest_m: float
+    farthest_m: float
+    shift_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class PictureStatistics:
     """Counts of every value of every channel over the sampled pictures of one video.
 
-    ``histogram`` is int64 (channels, 256) over RGB uint8 pixels, sampled over frames and pixels as
-    lerobot does; minimum, maximum, mean, standard deviation and quantiles follow from it exactly,
-    and two of them merge by addition.
+    ``histogram`` is int64 (3, 256) over RGB uint8 pixels, for depth (1, 4096) over its codes,
+    sampled over frames and pixels as lerobot does; minimum, maximum, mean, standard deviation and
+    quantiles follow from it exactly, and two of them merge by addition.
     """
 
     frames: int  # pictures sampled
     histogram: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureProof:
+    """What looking at some frames of a finished mp4 again has shown (``video.proof``).
+
+    ``misplaced`` are rows whose frame is not the picture they name; ``largest_difference`` is the
+    largest mean difference of brightness found, of 255 levels.
+    """
+
+    rows: int  # looked at
+    misplaced: tuple[int, ...]
+    largest_difference: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,5 +257,8 @@ class EncodedVideo:
     width: int
     height: int
     fps: int
+    parameters: str  # of ``VideoProbe``: only videos of equal ones can be joined
     statistics: PictureStatistics
+    proof: PictureProof
+    depth: DepthCoding | None = None  # None: colours
     details: Mapping[str, Any] = field(default_factory=dict)  # encoder fps, GOP, key frames, ...

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from lerobot_pipelines.config.faults import KeyPath
+
+LONGEST_SHOWN = 3
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 
@@ -18,13 +21,15 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$
 class Substitution:
     """Replaces references in a tree of plain data, noting what could not be replaced.
 
-    ``problems`` holds (path, message); ``replaced`` the paths whose text came from a variable.
+    ``problems`` holds (path, message); ``replaced`` the paths whose text came from a variable;
+    ``contents`` what variables held, with their names, for messages to leave it out.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[tuple[KeyPath, str]] = []
         self.replaced: set[KeyPath] = set()
+        self.contents: dict[str, str] = {}
 
     def apply(self, value: Any, path: KeyPath = ()) -> Any:
         if isinstance(value, dict):
@@ -45,13 +50,29 @@ class Substitution:
         self.replaced.add(path)
         found = self._environ.get(name)
         if found or (found is not None and default is None):
+            self.contents[found] = name
             return found
         if default is None:
             self.problems.append(
-                (path, f"the environment variable {name} is not set; set it or use ${{{name}:-...}}")
+                (
+                    path,
+                    f"the environment variable {name} is not set; set it or use ${{{name}:-...}}",
+                )
             )
             return ""
         return default
+
+
+def without_contents(message: str, contents: Mapping[str, str]) -> str:
+    """The message with what variables held replaced by their references.
+
+    Contents of three characters or fewer stay: they are no secrets, and stand in many words.
+    """
+    for content in sorted(contents, key=len, reverse=True):
+        if len(content) > LONGEST_SHOWN:
+            for spelled in (content, quote(content), content.strip()):
+                message = message.replace(spelled, f"${{{contents[content]}}}")
+    return message
 
 
 def referenced_variable(text: str) -> str | None:

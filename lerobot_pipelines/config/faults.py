@@ -44,13 +44,18 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+def nearest(given: str, valid: Iterable[str]) -> str:
+    """``; did you mean "x"?``, or nothing where no valid word is near."""
+    words = {word.lower(): word for word in valid}
+    near = difflib.get_close_matches(given.lower(), words, n=1)
+    return f'; did you mean "{words[near[0]]}"?' if near else ""
+
+
 def suggestion(given: str, valid: Iterable[str]) -> str:
-    """``; did you mean "x"?``, else the valid words, else nothing."""
+    """The nearest valid word, else all of them where they are few, else nothing."""
     known = list(valid)
-    near = difflib.get_close_matches(given.lower(), [word.lower() for word in known], n=1)
-    if near:
-        word = next(word for word in known if word.lower() == near[0])
-        return f'; did you mean "{word}"?'
+    if near := nearest(given, known):
+        return near
     if known and len(known) <= MOST_KEYS_LISTED:
         return f"; known are {', '.join(sorted(known))}"
     return ""

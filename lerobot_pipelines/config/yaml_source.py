@@ -17,6 +17,7 @@ from lerobot_pipelines.config.faults import ConfigFault, KeyPath, dotted
 # Aliases may refer to aliases: a file of a kilobyte can stand for gigabytes.
 MOST_NODES = 50_000
 
+COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -26,21 +27,27 @@ class _Yaml12Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own class attribute
 
 
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("int", r"^(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$", "-+0123456789"),
+# Tag, pattern, and the characters such a scalar may begin with.
+YAML_12_SCALARS: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
+    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), tuple("tTfF")),
+    ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ("~", "n", "N", "")),
+    (
+        "int",
+        re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$"),
+        tuple("-+0123456789"),
+    ),
     (
         "float",
-        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
-        r"|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
-        "-+.0123456789",
+        re.compile(
+            r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+            r"|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
+        tuple("-+.0123456789"),
     ),
-    ("merge", r"^<<$", "<"),
-):
-    _Yaml12Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
-        f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first)
-    )
+    ("merge", re.compile(r"^<<$"), ("<",)),
+)
+for _tag, _pattern, _first in YAML_12_SCALARS:
+    _Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, list(_first))
 
 
 @dataclass(slots=True)
@@ -62,7 +69,13 @@ class YamlDocument:
 def parse_yaml(text: str) -> YamlDocument:
     """Parse one document. Syntax errors, duplicate keys and unsafe tags become faults."""
     document = YamlDocument()
-    loader = _Yaml12Loader(text)
+    try:
+        loader = _Yaml12Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"not valid YAML: the character {error.character!r} is not allowed"
+        document.faults.append(ConfigFault("", message, line))
+        return document
     try:
         node = loader.get_single_node()
         if node is not None:
@@ -79,7 +92,7 @@ def parse_yaml(text: str) -> YamlDocument:
     except RecursionError:
         document.faults.append(ConfigFault("", "not valid YAML: nested too deeply"))
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     return document
 
 
@@ -105,6 +118,10 @@ class _Builder:
             raise yaml.composer.ComposerError(
                 None, None, f"more than {MOST_NODES} values (aliases included)", node.start_mark
             )
+        if isinstance(node, yaml.CollectionNode) and node.tag not in COLLECTION_TAGS:
+            raise yaml.constructor.ConstructorError(
+                None, None, "tags have no meaning here; remove what begins with !", node.start_mark
+            )
         if isinstance(node, yaml.SequenceNode):
             items = []
             for index, item in enumerate(node.value):
@@ -113,7 +130,7 @@ class _Builder:
             return items
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
-        return self.loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        return self.loader.construct_object(node, deep=True)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -124,7 +141,7 @@ class _Builder:
                 for key, value in self._merge(value_node, path):
                     merged.setdefault(key, value)
                 continue
-            key = self.loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 fault = f"the key {key!r} is not text; put it in quotes"
                 self.document.faults.append(ConfigFault(dotted(path), fault, line))

@@ -6,9 +6,12 @@ names. It holds neither ``episode_index`` nor the global ``index``: the dataset 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
+
+from lerobot_pipelines.model import DepthCoding, PictureProof
 
 SCHEMA_VERSION = 1
 
@@ -47,8 +50,11 @@ class VideoRecord(Record):
     width: int
     height: int
     fps: int
+    parameters: str = ""  # see video.VideoProbe; "": not known
+    proof: PictureProof | None = None
+    depth: DepthCoding | None = None  # None: colours
     sampled_frames: int
-    histogram: list[list[int]]  # (channels, 256), see model.PictureStatistics
+    histogram: list[list[int]]  # (channels, levels), see model.PictureStatistics
 
 
 class SegmentRecord(Record):
@@ -82,3 +88,15 @@ class EpisodeRecord(Record):
     @property
     def passed(self) -> bool:
         return all(check.passed or check.severity == "warn" for check in self.checks)
+
+
+class RecordSource(Protocol):
+    """The verdicts in the bucket, so that only new and changed ones need be read."""
+
+    def versions(self) -> Mapping[str, str]:
+        """The ETag of every record by its object key, in key order; one listing."""
+        ...
+
+    def read(self, object_key: str) -> EpisodeRecord:
+        """Raises ``ObjectNotFound`` if it went away, ``Refused`` if it is not a record."""
+        ...

@@ -16,6 +16,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     sha256_of_file,
     write_artifact,
 )
+from lerobot_pipelines.pipeline.episode_config import episode_config
 from lerobot_pipelines.pipeline.failures import remember_refusal
 from lerobot_pipelines.pipeline.fetch import opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
@@ -39,7 +40,7 @@ def align_episode(workspace: Workspace, key: str) -> AlignedFrames:
         ),
         opened_recording(workspace, key, manifest.members) as recording,
     ):
-        frames = align(recording, workspace.config)
+        frames = align(recording, episode_config(workspace.config, manifest))
     with workspace.scratch() as folder:
         path = folder / "aligned.parquet"
         write_frames(frames, path)

@@ -9,6 +9,7 @@ Below ``<work_prefix>/<dataset>/``, for the encoded key ``K`` of an episode::
     episodes/K/videos.json              what the videos were made from, last
     records/K.json                      the verdict: ready for the dataset   (episode_metadata)
     failures/K.json                     why the episode was refused
+    retries/K.json                      an operator wants it tried again
 
 Objects are written whole or not at all, and each index names the content it belongs to by hash, so
 artifacts of two attempts are never taken for one.
@@ -82,6 +83,7 @@ class EpisodeKeys:
     video_folder: str
     record: str
     failure: str
+    retry: str
 
     def video(self, feature: str, segment: int, sha256: str) -> str:
         """The content is part of the name, so a new attempt never overwrites what is in use."""
@@ -100,6 +102,10 @@ def failures_folder(workspace: Workspace) -> str:
     return f"{dataset_folder(workspace)}/failures"
 
 
+def retries_folder(workspace: Workspace) -> str:
+    return f"{dataset_folder(workspace)}/retries"
+
+
 def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
     encoded = encode_key(key)
     folder = f"{dataset_folder(workspace)}/episodes/{encoded}"
@@ -111,6 +117,7 @@ def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
         video_folder=f"{folder}/videos",
         record=f"{records_folder(workspace)}/{encoded}.json",
         failure=f"{failures_folder(workspace)}/{encoded}.json",
+        retry=f"{retries_folder(workspace)}/{encoded}.json",
     )
 
 

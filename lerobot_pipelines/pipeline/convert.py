@@ -6,10 +6,14 @@ The same steps, artifacts and bucket as under Dagster, so either can go on where
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from queue import Empty
 from typing import Literal
 
 from lerobot_pipelines.config.hashing import dataset_hash
@@ -30,11 +34,18 @@ from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.videos import encode_episode
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.video.memory import require_process
 
 logger = logging.getLogger(__name__)
 
 # A fault that passes (a file replaced while it was read) deserves one more look, not a loop.
 ATTEMPTS = 2
+
+# Of two conversions into one dataset at once the later one waits its turn.
+UPDATE_PAUSES_S = (1.0, 5.0, 20.0)
+
+EVENTS_EVERY_S = 0.2
+EVENTS_WAIT_S = 0.01
 
 EventKind = Literal["started", "progress", "finished", "unchanged", "refused", "failed", "dataset"]
 
@@ -109,14 +120,29 @@ def convert_dataset(
     """
     workspace = open_workspace(config)
     keys = _chosen_keys(workspace, episodes)
+    if config.limit_memory_mb is not None:
+        share = require_process(config.limit_memory_mb, max(1, min(workers, len(keys))))
+        config = config.model_copy(update={"limit_memory_mb": share})
+        workspace = open_workspace(config)
     if workers <= 1 or len(keys) <= 1:
         outcomes = [_attempt(workspace, key, on_event) for key in keys]
     else:
         outcomes = list(_in_processes(config, keys, min(workers, len(keys)), on_event))
-    updates = update_datasets(workspace)
+    updates = _updated(workspace)
     for update in updates:
         on_event(ConvertEvent("dataset", workspace.dataset, message=update.summary()))
     return ConvertSummary(tuple(sorted(outcomes, key=lambda outcome: outcome.key)), updates)
+
+
+def _updated(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
+    """``update_datasets``, waiting for another writer to finish where there is one."""
+    for pause_s in UPDATE_PAUSES_S:
+        try:
+            return update_datasets(workspace)
+        except Transient as fault:
+            logger.warning("%s; trying again in %g s", fault, pause_s)
+            time.sleep(pause_s)
+    return update_datasets(workspace)
 
 
 def _chosen_keys(workspace: Workspace, episodes: Sequence[str] | None) -> list[str]:
@@ -134,81 +160,96 @@ def _chosen_keys(workspace: Workspace, episodes: Sequence[str] | None) -> list[s
 
 
 def _attempt(workspace: Workspace, key: str, on_event: OnEvent) -> EpisodeOutcome:
-    if (record := current_record(workspace, key)) is not None:
-        on_event(ConvertEvent("unchanged", key))
-        return EpisodeOutcome(key, "unchanged", rows=_rows(record))
-    on_event(ConvertEvent("started", key))
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            record = convert_episode(
-                workspace,
-                key,
-                lambda frames: on_event(ConvertEvent("progress", key, frames=frames)),
-            )
-        except Refused as refusal:
-            on_event(ConvertEvent("refused", key, refusal.message, str(refusal.reason)))
-            return EpisodeOutcome(
-                key, "refused", reason=str(refusal.reason), message=refusal.message
-            )
-        except (Transient, OSError) as fault:
-            if attempt < ATTEMPTS:
-                logger.warning("episode %s: %s; trying again", key, fault)
-                continue
-            on_event(ConvertEvent("failed", key, str(fault), type(fault).__name__))
-            return EpisodeOutcome(key, "failed", reason=type(fault).__name__, message=str(fault))
-        except Exception as fault:
-            # One episode's unforeseen trouble must not cost the others theirs.
+    try:
+        if (current := current_record(workspace, key)) is not None:
+            return _told(_outcome(current, "unchanged"), on_event)
+        on_event(ConvertEvent("started", key))
+        outcome = _outcome(_convert_again(workspace, key, on_event), "converted")
+    except Refused as refusal:
+        outcome = EpisodeOutcome(
+            key, "refused", reason=str(refusal.reason), message=refusal.message
+        )
+    except Exception as fault:
+        # One episode's unforeseen trouble must not cost the others theirs.
+        if not isinstance(fault, Transient | OSError):
             logger.exception("episode %s failed", key)
-            on_event(ConvertEvent("failed", key, str(fault), type(fault).__name__))
-            return EpisodeOutcome(key, "failed", reason=type(fault).__name__, message=str(fault))
-        break
-    on_event(ConvertEvent("finished", key, frames=_rows(record)))
-    return _outcome(record)
+        outcome = EpisodeOutcome(key, "failed", reason=type(fault).__name__, message=str(fault))
+    return _told(outcome, on_event)
 
 
-def _outcome(record: EpisodeRecord) -> EpisodeOutcome:
+def _told(outcome: EpisodeOutcome, on_event: OnEvent) -> EpisodeOutcome:
+    kind: EventKind = "finished" if outcome.status == "converted" else outcome.status
+    on_event(ConvertEvent(kind, outcome.key, outcome.message, outcome.reason, outcome.rows))
+    return outcome
+
+
+def _convert_again(workspace: Workspace, key: str, on_event: OnEvent) -> EpisodeRecord:
+    """``convert_episode``, with further attempts after faults that pass."""
+    for _ in range(1, ATTEMPTS):
+        try:
+            return convert_episode(workspace, key, _progress(key, on_event))
+        except (Transient, OSError) as fault:
+            logger.warning("episode %s: %s; trying again", key, fault)
+    return convert_episode(workspace, key, _progress(key, on_event))
+
+
+def _progress(key: str, on_event: OnEvent) -> Callable[[int], None]:
+    return lambda frames: on_event(ConvertEvent("progress", key, frames=frames))
+
+
+def _outcome(record: EpisodeRecord, status: Literal["converted", "unchanged"]) -> EpisodeOutcome:
+    rows = sum(segment.length for segment in record.segments)
     if record.passed:
-        return EpisodeOutcome(record.key, "converted", rows=_rows(record))
+        return EpisodeOutcome(record.key, status, rows=rows)
     broken = [check for check in record.checks if not check.passed and check.severity == "error"]
     return EpisodeOutcome(
         record.key,
         "refused",
+        rows=rows,
         reason=f"check:{broken[0].name}",
         message="; ".join(check.description for check in broken),
     )
-
-
-def _rows(record: EpisodeRecord) -> int:
-    return sum(segment.length for segment in record.segments)
 
 
 def _in_processes(
     config: DatasetConfig, keys: Sequence[str], workers: int, on_event: OnEvent
 ) -> Iterator[EpisodeOutcome]:
     # Encoder libraries start threads, which a forked child would inherit half alive.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending: dict[Future[tuple[EpisodeOutcome, list[ConvertEvent]]], str] = {
-            pool.submit(_attempt_elsewhere, config, key): key for key in keys
-        }
+    context = get_context("spawn")
+    events: Queue[ConvertEvent] = context.Queue()
+    with ProcessPoolExecutor(workers, context, _share_events, (events,)) as pool:
+        pending = {pool.submit(_attempt_elsewhere, config, key): key for key in keys}
         while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            done, _ = wait(pending, timeout=EVENTS_EVERY_S, return_when=FIRST_COMPLETED)
+            _forward(events, on_event)
             for future in done:
                 key = pending.pop(future)
                 try:
-                    outcome, events = future.result()
+                    yield future.result()
                 except Exception as fault:  # the worker itself died
-                    outcome = EpisodeOutcome(
-                        key, "failed", reason=type(fault).__name__, message=str(fault)
+                    yield _told(
+                        EpisodeOutcome(
+                            key, "failed", reason=type(fault).__name__, message=str(fault)
+                        ),
+                        on_event,
                     )
-                    events = [ConvertEvent("failed", key, str(fault), type(fault).__name__)]
-                for event in events:
-                    on_event(event)
-                yield outcome
+    _forward(events, on_event)
 
 
-def _attempt_elsewhere(
-    config: DatasetConfig, key: str
-) -> tuple[EpisodeOutcome, list[ConvertEvent]]:
-    events: list[ConvertEvent] = []
-    outcome = _attempt(open_workspace(config), key, events.append)
-    return outcome, [event for event in events if event.kind != "progress"]
+def _forward(events: Queue[ConvertEvent], on_event: OnEvent) -> None:
+    with suppress(Empty):
+        while True:
+            on_event(events.get(timeout=EVENTS_WAIT_S))
+
+
+_events: Queue[ConvertEvent] | None = None  # of a worker process: to the one that started it
+
+
+def _share_events(events: Queue[ConvertEvent]) -> None:
+    global _events
+    _events = events
+
+
+def _attempt_elsewhere(config: DatasetConfig, key: str) -> EpisodeOutcome:
+    assert _events is not None
+    return _attempt(open_workspace(config), key, _events.put)

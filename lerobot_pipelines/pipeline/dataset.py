@@ -7,14 +7,22 @@ memory, so an update can be lost, repeated or started by hand without harm.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
 from lerobot_pipelines.config.hashing import dataset_hash
-from lerobot_pipelines.datasets import DatasetUpdate, update_dataset
+from lerobot_pipelines.config.schema import Format
+from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
+from lerobot_pipelines.datasets.ledger import Ledger, Snapshot, ledger_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.pipeline.artifacts import dataset_folder, read_artifact, records_folder
+from lerobot_pipelines.pipeline.episode_datasets import (
+    episode_roots,
+    read_state,
+    update_episode_datasets,
+)
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
 
@@ -32,9 +40,11 @@ def finished_fingerprint(workspace: Workspace) -> str:
 
     One listing, no record is opened. Equal to the state's when there is nothing to do.
     """
-    digest = hashlib.sha256(dataset_hash(workspace.config).encode())
-    for info in workspace.storage.list(records_folder(workspace)):
-        digest.update(f"{info.key}\0{info.etag}\n".encode())
+    config = workspace.config
+    formats = ",".join(config.dataset.formats)
+    digest = hashlib.sha256(f"{dataset_hash(config)}\0{formats}\n".encode())
+    for key, etag in BucketRecords(workspace).versions().items():
+        digest.update(f"{key}\0{etag}\n".encode())
     return digest.hexdigest()
 
 
@@ -48,10 +58,56 @@ def is_up_to_date(workspace: Workspace, finished: str | None = None) -> bool:
     return state.finished == (finished or finished_fingerprint(workspace))
 
 
-def read_records(workspace: Workspace) -> Iterator[EpisodeRecord]:
-    """Every verdict in the bucket, in key order, also those with a broken check."""
-    for info in workspace.storage.list(records_folder(workspace)):
-        yield read_artifact(workspace, info.key, EpisodeRecord)
+@dataclass(frozen=True, slots=True)
+class BucketRecords:
+    """The verdicts in the bucket, in key order, also those with a broken check."""
+
+    workspace: Workspace
+
+    def versions(self) -> Mapping[str, str]:
+        listing = self.workspace.storage.list(records_folder(self.workspace))
+        return {info.key: info.etag for info in listing}
+
+    def read(self, object_key: str) -> EpisodeRecord:
+        return read_artifact(self.workspace, object_key, EpisodeRecord)
+
+
+def dataset_roots(workspace: Workspace, fmt: Format) -> list[str]:
+    """The object prefixes of the datasets that lie in the bucket: one, or one per episode."""
+    if workspace.config.has_dataset_per_episode:
+        return list(episode_roots(workspace, fmt))
+    root = dataset_prefix(workspace.config, fmt)
+    return [root] if any(workspace.storage.list_level(root)) else []
+
+
+def dataset_sizes(
+    workspace: Workspace, snapshots: Mapping[Format, Snapshot]
+) -> dict[Format, tuple[int, int]]:
+    """LeRobot episodes and frames of each format, over all datasets; only formats with some."""
+    if workspace.config.has_dataset_per_episode:
+        made = read_state(workspace).made.values()
+        sizes = {fmt: [m.sizes[fmt] for m in made if fmt in m.sizes] for fmt in Format}
+        return {
+            fmt: (sum(episodes for episodes, _ in all_of), sum(frames for _, frames in all_of))
+            for fmt, all_of in sizes.items()
+            if all_of
+        }
+    lengths = {
+        fmt: [segment.length for member in one.members for segment in member.segments]
+        for fmt, one in snapshots.items()
+    }
+    return {fmt: (len(found), sum(found)) for fmt, found in lengths.items() if found}
+
+
+def dataset_snapshots(workspace: Workspace) -> dict[Format, Snapshot]:
+    """What the ledger says that the dataset of each format holds; without those not yet made."""
+    config = workspace.config
+    found = {}
+    for fmt in config.dataset.formats:
+        done = Ledger(workspace.storage, ledger_folder(config, fmt)).history().done
+        if done is not None:
+            found[fmt] = done.snapshot
+    return found
 
 
 def update_datasets(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
@@ -62,16 +118,24 @@ def update_datasets(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
     # Taken before the records are read: one that arrives meanwhile makes the state look old,
     # which costs an idle update later, never a lost episode.
     finished = finished_fingerprint(workspace)
-    records = list(read_records(workspace))
+    if workspace.config.has_dataset_per_episode:
+        updates = update_episode_datasets(workspace)
+    else:
+        updates = _update_of_all(workspace)
+    if not is_up_to_date(workspace, finished):
+        state = DatasetState(finished=finished)
+        workspace.storage.write(_state_key(workspace), state.model_dump_json().encode())
+    return updates
+
+
+def _update_of_all(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
+    records = BucketRecords(workspace)
     updates = []
     for fmt in workspace.config.dataset.formats:
         with workspace.scratch() as scratch:
             updates.append(
                 update_dataset(workspace.storage, workspace.config, fmt, records, scratch=scratch)
             )
-    if not is_up_to_date(workspace, finished):
-        state = DatasetState(finished=finished)
-        workspace.storage.write(_state_key(workspace), state.model_dump_json().encode())
     return tuple(updates)
 
 

@@ -47,6 +47,7 @@ def remember_refusal(
         )
         write_artifact(workspace, keys.failure, failure)
         workspace.storage.delete(keys.record)
+        workspace.storage.delete(keys.retry)
         raise
 
 

@@ -1,7 +1,7 @@
 """An episode's members as local files, and the proof that they were the same until the end.
 
 A store on this machine is read in place; from any other the members are fetched, several at a
-time, into a folder that is removed afterwards.
+time, into this machine's cache.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from pathlib import Path
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Manifest, Member, Recording
 from lerobot_pipelines.pipeline.discovery import episode_source, fingerprint, list_members
+from lerobot_pipelines.pipeline.episode_config import without_overrides
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.recordings import open_recording
 from lerobot_pipelines.storage.base import ObjectNotFound
-
-# An episode is thousands of small objects: latency, not bandwidth, is what there is to hide.
-FETCH_THREADS = 16
 
 
 def members_of(workspace: Workspace, key: str) -> tuple[Member, ...]:
@@ -50,7 +48,9 @@ def opened_recording(
         prefix = workspace.config.storage.raw_prefix
         uri = "/".join(part for part in (workspace.storage.url.rstrip("/"), prefix, key) if part)
         try:
-            recording = open_recording(episode_source(key, root, members, uri), workspace.config)
+            recorded, _ = without_overrides(workspace.config, key, members)
+            source = episode_source(key, root, recorded, uri)
+            recording = open_recording(source, workspace.config)
             try:
                 yield recording
             finally:
@@ -81,18 +81,28 @@ def _local_root(workspace: Workspace, members: tuple[Member, ...]) -> Iterator[P
     if in_place is not None:
         yield in_place
         return
-    with workspace.scratch() as folder:
-
-        def fetch(member: Member) -> None:
-            target = folder / member.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            key = f"{prefix}/{member.path}" if prefix else member.path
-            try:
-                workspace.storage.download(key, target)
-            except ObjectNotFound as error:
-                raise ContentChanged(f"{key} disappeared before it was fetched") from error
-
-        with ThreadPoolExecutor(FETCH_THREADS) as pool:
-            for _ in pool.map(fetch, members):
-                pass
+    size = sum(member.size for member in members)
+    with workspace.cache.held(
+        fingerprint(members), size, lambda folder: _fetch(workspace, members, folder)
+    ) as folder:
         yield folder
+
+
+def _fetch(workspace: Workspace, members: tuple[Member, ...], folder: Path) -> None:
+    """All members into ``folder``. An episode is thousands of small objects: several at a time."""
+    prefix = workspace.config.storage.raw_prefix
+
+    def fetch(member: Member) -> None:
+        target = folder / member.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        key = f"{prefix}/{member.path}" if prefix else member.path
+        try:
+            found = workspace.storage.download(key, target)
+        except ObjectNotFound as error:
+            raise ContentChanged(f"{key} disappeared before it was fetched") from error
+        if found.etag != member.etag:
+            raise ContentChanged(f"{key} changed before it was fetched")
+
+    with ThreadPoolExecutor(workspace.config.storage.transfer_threads) as pool:
+        for _ in pool.map(fetch, members):
+            pass

@@ -18,7 +18,9 @@ from lerobot_pipelines.pipeline.artifacts import (
 )
 from lerobot_pipelines.pipeline.checks import check_episode
 from lerobot_pipelines.pipeline.discovery import source_of, task_of
+from lerobot_pipelines.pipeline.episode_config import episode_config
 from lerobot_pipelines.pipeline.failures import forget_refusal
+from lerobot_pipelines.pipeline.retries import forget_retry
 from lerobot_pipelines.pipeline.videos import read_videos
 from lerobot_pipelines.pipeline.workspace import Workspace
 
@@ -38,14 +40,16 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     aligned, frames = read_aligned(workspace, key)
     videos = read_videos(workspace, key)
     _refuse_mixture(manifest, aligned, videos)
-    config = workspace.config
-    task = str(config.dataset.task or manifest.metadata.get("task") or task_of(key))
+    config = episode_config(workspace.config, manifest)
+    source = source_of(config, key)
+    task = str(config.dataset.task or manifest.metadata.get("task") or task_of(key, source))
     record = EpisodeRecord(
         key=key,
         uri=manifest.uri,
-        source=source_of(config, key),
+        source=source,
         fingerprint=manifest.fingerprint,
-        config_hash=dataset_hash(config),
+        # The episode's own settings are in the fingerprint, so that a change of either shows.
+        config_hash=dataset_hash(workspace.config),
         code_version=CODE_VERSION,
         fps=frames.fps,
         robot_type=config.dataset.robot_type,
@@ -69,6 +73,7 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
             "alignment_hash": aligned.config_hash,
             "video_hash": videos.config_hash,
             "strategy": str(config.alignment.strategy),
+            "overrides": dict(manifest.overrides),
             "faults": sum(fault.count for fault in manifest.faults),
             "start_ns": int(frames.row_times_ns[0]),
             "end_ns": int(frames.row_times_ns[-1]),
@@ -76,6 +81,7 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     )
     write_artifact(workspace, keys.record, record)
     forget_refusal(workspace, key)
+    forget_retry(workspace, key)
     _remove_old_videos(workspace, key, videos)
     return record
 

@@ -6,6 +6,7 @@ from lerobot_pipelines.config.hashing import raw_hash
 from lerobot_pipelines.model import Manifest
 from lerobot_pipelines.pipeline.artifacts import episode_keys, write_artifact
 from lerobot_pipelines.pipeline.discovery import fingerprint
+from lerobot_pipelines.pipeline.episode_config import read_overrides
 from lerobot_pipelines.pipeline.failures import remember_refusal
 from lerobot_pipelines.pipeline.fetch import members_of, opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
@@ -27,6 +28,7 @@ def scan_episode(workspace: Workspace, key: str) -> Manifest:
         remember_refusal(workspace, key, STAGE, fingerprint=identity, config_hash=config_hash),
         opened_recording(workspace, key, members) as recording,
     ):
+        overrides = read_overrides(workspace, key, members)
         manifest = Manifest(
             key=key,
             uri=recording.source.uri,
@@ -36,6 +38,7 @@ def scan_episode(workspace: Workspace, key: str) -> Manifest:
             streams=tuple(report_streams(recording)),
             faults=tuple(recording.faults),
             metadata=dict(recording.metadata),
+            overrides=overrides.model_dump(exclude_defaults=True),
         )
     write_artifact(workspace, episode_keys(workspace, key).manifest, manifest)
     return manifest

@@ -16,6 +16,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     read_artifact,
     write_artifact,
 )
+from lerobot_pipelines.pipeline.episode_config import episode_config
 from lerobot_pipelines.pipeline.failures import remember_refusal
 from lerobot_pipelines.pipeline.fetch import opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
@@ -49,7 +50,8 @@ def encode_episode(
             ),
             opened_recording(workspace, key, manifest.members) as recording,
         ):
-            videos = encode_cameras(recording, frames, workspace.config, folder, progress=progress)
+            config = episode_config(workspace.config, manifest)
+            videos = encode_cameras(recording, frames, config, folder, progress=progress)
         index = VideosIndex(
             key=key,
             fingerprint=manifest.fingerprint,
@@ -90,6 +92,9 @@ def _publish(workspace: Workspace, keys: EpisodeKeys, video: EncodedVideo) -> Vi
         width=video.width,
         height=video.height,
         fps=video.fps,
+        parameters=video.parameters,
+        proof=video.proof,
+        depth=video.depth,
         sampled_frames=video.statistics.frames,
         histogram=video.statistics.histogram.tolist(),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.pipeline.cache import RecordingCache
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines.storage.base import Storage
 
@@ -28,6 +29,12 @@ class Workspace:
     def dataset(self) -> str:
         return self.config.dataset.name
 
+    @property
+    def cache(self) -> RecordingCache:
+        """Recordings fetched from a bucket that is not on this machine."""
+        limit = int(self.config.storage.cache_size_gb * 1e9)
+        return RecordingCache(self.cache_dir / "recordings", limit)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder of one's own on this machine, removed at the end whatever happens."""
@@ -37,9 +44,12 @@ class Workspace:
 
 
 def default_cache_dir() -> Path:
-    """``$LEROBOT_PIPELINES_CACHE``, else a folder in the system's temporary directory."""
+    """``$LEROBOT_PIPELINES_CACHE``, else a folder in the system's temporary directory.
+
+    That one is each user's own: the first user's would be closed to all others.
+    """
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path(tempfile.gettempdir()) / "lerobot_pipelines"
+    return Path(named or Path(tempfile.gettempdir()) / f"lerobot_pipelines-{os.getuid()}")
 
 
 def open_workspace(config: DatasetConfig, *, cache_dir: Path | None = None) -> Workspace:

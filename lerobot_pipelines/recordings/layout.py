@@ -14,9 +14,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from lerobot_pipelines.config.schema import LayoutConfig
+from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Member
 
 METADATA_NAME = "metadata.json"
+# What a publisher leaves beside a recording: settings for this episode alone, the sign that its
+# upload is under way, and the sign that it is complete.
+OVERRIDES_NAME = "overrides.json"
+UPLOADING_NAME = "_PUBLISHING"
+MARKER_NAME = "_READY"
 ROS2_METADATA_NAME = "metadata.yaml"
 PARQUET_SUFFIX = ".parquet"
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -57,17 +63,39 @@ def is_bag(name: str) -> bool:
     return name.lower().endswith(BAG_SUFFIXES)
 
 
+def is_data(name: str, section: Section | None) -> bool:
+    """A file that a reader looks into; ``section`` is None outside of joints and images."""
+    name = name.lower()
+    if section is Section.JOINTS:
+        return name.endswith(PARQUET_SUFFIX)
+    if section is Section.IMAGES:
+        return name.endswith(PICTURE_SUFFIXES)
+    return is_bag(name) or name == ROS2_METADATA_NAME
+
+
 def container_of(members: Iterable[Member]) -> str:
-    """The kind of recording its members make: "ros1", "ros2", "mcap" or "folder"."""
+    """The kind of recording its members make: "ros1", "ros2", "mcap" or "folder".
+
+    Raises ``Refused`` (unsupported) if they are none of these.
+    """
     names = [member.path.rpartition("/")[2].lower() for member in members]
     stems = [name.removesuffix(ACTIVE_SUFFIX) for name in names]
+    if any(name.endswith(PARQUET_SUFFIX) for name in names):
+        return "folder"
     if any(stem.endswith(ROS1_SUFFIX) for stem in stems):
         return "ros1"
-    if ROS2_METADATA_NAME in names or any(stem.endswith(ROS2_SUFFIXES) for stem in stems):
+    split = ROS2_METADATA_NAME in names and any(stem.endswith(MCAP_SUFFIXES) for stem in stems)
+    if split or any(stem.endswith(ROS2_SUFFIXES) for stem in stems):
         return "ros2"
     if any(stem.endswith(MCAP_SUFFIXES) for stem in stems):
         return "mcap"
-    return "folder"
+    if any(name.endswith(PICTURE_SUFFIXES) for name in names):
+        return "folder"
+    raise Refused(
+        Reason.UNSUPPORTED,
+        f"none of the {len(names)} files is a recording: expected are joints (.parquet) with "
+        "images (.jpg, .jpeg, .png), or a bag (.bag, .db3, .mcap)",
+    )
 
 
 def bag_sidecars(key: str) -> tuple[str, ...]:
@@ -76,6 +104,11 @@ def bag_sidecars(key: str) -> tuple[str, ...]:
     stem = name.partition(".")[0] if name.lower().endswith((".zstd", ACTIVE_SUFFIX)) else ""
     stem = stem or name.rpartition(".")[0]
     return tuple(f"{folder}/{s}.json" if folder else f"{s}.json" for s in (stem, name))
+
+
+def beside(key: str, name: str) -> str:
+    """Where a file about the episode lies: in its folder, or beside its bag (``a.bag._READY``)."""
+    return f"{key}.{name}" if is_bag(key) else f"{key}/{name}"
 
 
 class EpisodeLayout:
@@ -105,6 +138,13 @@ class EpisodeLayout:
         """``metadata.json`` at the episode's level: of the episode or of one of its sections."""
         folder, _, name = path.rpartition("/")
         return name == METADATA_NAME and (folder == self.key or folder in self.folders)
+
+    def is_overrides(self, path: str) -> bool:
+        """``overrides.json``, where ``metadata.json`` may lie too, or beside a bag."""
+        folder, _, name = path.rpartition("/")
+        if name == OVERRIDES_NAME and (folder == self.key or folder in self.folders):
+            return True
+        return path == beside(self.key, OVERRIDES_NAME)
 
     def _section(self, folder: str) -> tuple[Section, str] | None:
         for prefix, section in self.folders.items():

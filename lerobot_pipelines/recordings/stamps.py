@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Stamps
+
+Numbers = NDArray[np.int64] | NDArray[np.floating[Any]]
 
 UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
@@ -73,39 +75,60 @@ def _words(name: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def detect_unit(typical: float, what: str) -> str:
-    """The unit in which ``typical`` is a moment of this century.
+def detect_unit(numbers: Numbers, what: str) -> str | None:
+    """The unit in which the numbers are moments of this century; None if they are in none.
 
-    Raises ``Refused`` (missing_field) that names ``what`` if there is none.
+    Numbers that are in none do not count. Raises ``Refused`` (bad_stamps) that names ``what`` if
+    they are of several units.
     """
-    for unit, ns in UNIT_NS.items():
-        if FIRST_PLAUSIBLE_NS <= typical * ns < LAST_PLAUSIBLE_NS:
-            return unit
-    raise Refused(
-        Reason.MISSING_FIELD,
-        f"{what}: {typical:.6g} is no moment between 2000 and 2100 in s, ms, us or ns; if the "
-        "clock starts at zero, set time_unit for this stream or camera",
-    )
+    found = {
+        unit: count
+        for unit in UNIT_NS
+        if (count := int(np.count_nonzero(_in_range(numbers, *_plausible(unit)))))
+    }
+    if len(found) > 1:
+        counts = ", ".join(f"{count} in {unit}" for unit, count in found.items())
+        raise Refused(
+            Reason.BAD_STAMPS,
+            f"{what} mixes units of time ({counts}); write all stamps of a stream in one unit",
+        )
+    return next(iter(found), None)
 
 
 def stamps_of_numbers(
-    numbers: NDArray[np.int64] | NDArray[np.float64], unit: str, what: str
+    numbers: Numbers,
+    unit: str,
+    what: str,
+    *,
+    fallback: str | None = None,
 ) -> tuple[Stamps, str, NDArray[np.bool_]]:
     """Stamps in ns from a column of numbers, the unit ("auto" is detected), and which are usable.
 
     A usable stamp is finite, fits 64 bits, and, where the unit was detected, lies between 2000 and
-    2100. Unusable ones are 0 in the result.
+    2100. Unusable ones are 0 in the result. Where no unit makes moments of them, ``fallback``
+    holds. Raises ``Refused`` (bad_stamps) for a mixture, for no unit at all, and for moments in
+    float32.
     """
     usable = np.isfinite(numbers)
-    if unit == "auto":
-        if not usable.any():
-            return np.zeros(len(numbers), np.int64), "auto", usable
-        unit = detect_unit(float(np.median(numbers[usable])), what)
-        low, high = FIRST_PLAUSIBLE_NS // UNIT_NS[unit], LAST_PLAUSIBLE_NS // UNIT_NS[unit]
+    single = numbers.dtype.kind == "f" and numbers.dtype.itemsize < 8
+    if single:
+        numbers = numbers.astype(np.float64)
+    if unit == "auto" and not usable.any():
+        return np.zeros(len(numbers), np.int64), "auto", usable
+    if unit == "auto" and (detected := detect_unit(numbers[usable], what)) is not None:
+        unit = detected
+        low, high = _plausible(unit)
+        if single:
+            raise Refused(
+                Reason.BAD_STAMPS,
+                f"{what} is float32, in which moments of this century are over a minute apart; "
+                "record stamps as int64 or float64",
+            )
     else:
+        if unit == "auto":
+            unit = fallback or _refuse_unit(what, float(np.median(numbers[usable])))
         low, high = -_INT64_MAX // UNIT_NS[unit], _INT64_MAX // UNIT_NS[unit]
-    with np.errstate(invalid="ignore"):
-        usable = usable & (numbers >= low) & (numbers < high)
+    usable = usable & _in_range(numbers, low, high)
     kept = np.where(usable, numbers, 0)
     if kept.dtype.kind != "f":
         return kept.astype(np.int64) * UNIT_NS[unit], unit, usable
@@ -120,10 +143,11 @@ def stamps_of_names(
 ) -> tuple[Stamps, str, NDArray[np.bool_]]:
     """Stamps in ns from file names without suffix, exact to the last digit.
 
-    A stem is a decimal number, alone or after a prefix. Like ``stamps_of_numbers`` otherwise.
+    A stem is a decimal number, alone or after a prefix. Like ``stamps_of_numbers`` otherwise, also
+    in what it raises.
     """
     numbers = [_NUMBER.fullmatch(stem) for stem in stems]
-    parsed = [(int(n[1]), n[2] or "") if n and len(n[1]) <= 19 else None for n in numbers]
+    parsed = [(int(n[1]), n[2] or "") if n and int(n[1]) < _INT64_MAX else None for n in numbers]
     wholes = sorted(number[0] for number in parsed if number is not None)
     stamps = np.zeros(len(stems), np.int64)
     usable = np.zeros(len(stems), np.bool_)
@@ -131,7 +155,7 @@ def stamps_of_names(
         return stamps, unit, usable
     low, high = 0, _INT64_MAX
     if unit == "auto":
-        unit = detect_unit(float(wholes[len(wholes) // 2]), what)
+        unit = detect_unit(np.array(wholes), what) or _refuse_unit(what, wholes[len(wholes) // 2])
         low, high = FIRST_PLAUSIBLE_NS, LAST_PLAUSIBLE_NS
     for i, number in enumerate(parsed):
         if number is None:
@@ -156,3 +180,20 @@ def chronological(stamps: Stamps) -> tuple[NDArray[np.int64], int, int]:
         return order, 0, 0
     first = np.concatenate(([True], np.diff(stamps[order]) > 0))
     return order[first], backwards, int(len(stamps) - np.count_nonzero(first))
+
+
+def _plausible(unit: str) -> tuple[int, int]:
+    return FIRST_PLAUSIBLE_NS // UNIT_NS[unit], LAST_PLAUSIBLE_NS // UNIT_NS[unit]
+
+
+def _in_range(numbers: Numbers, low: int, high: int) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return (numbers >= low) & (numbers < high)
+
+
+def _refuse_unit(what: str, typical: float) -> NoReturn:
+    raise Refused(
+        Reason.BAD_STAMPS,
+        f"{what}: {typical:.6g} is no moment between 2000 and 2100 in s, ms, us or ns; if the "
+        "clock starts at zero, set time_unit for this stream or camera",
+    )

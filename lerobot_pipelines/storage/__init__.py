@@ -10,14 +10,15 @@ from importlib import import_module
 from typing import cast
 
 from lerobot_pipelines.config.schema import StorageConfig
-from lerobot_pipelines.errors import ConfigError
+from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, Storage
 
-__all__ = ["ObjectInfo", "ObjectNotFound", "Storage", "open_storage", "open_url", "scheme_of"]
+__all__ = ["ObjectInfo", "ObjectNotFound", "Storage", "open_storage", "scheme_of"]
 
 # URL scheme -> "module:function".
 _OPENERS = {
     "file": "lerobot_pipelines.storage.local:open_local",
+    "s3": "lerobot_pipelines.storage.s3:open_s3",
 }
 
 
@@ -25,22 +26,18 @@ def open_storage(config: StorageConfig) -> Storage:
     """Connect to the store that ``config.url`` names.
 
     ``file:///data``, ``file://./data`` and plain paths are folders of this machine. Raises
-    ``ConfigError`` for a scheme without a store.
+    ``Refused`` (unsupported) for a scheme without a store.
     """
     scheme = scheme_of(config.url)
     if scheme not in _OPENERS:
         known = ", ".join(f"{name}://" for name in sorted(_OPENERS))
-        raise ConfigError(
+        raise Refused(
+            Reason.UNSUPPORTED,
             f'storage.url "{config.url}": no store for "{scheme}://"; supported are {known} '
-            "and plain paths"
+            "and plain paths",
         )
     module, function = _OPENERS[scheme].split(":")
     return cast(Storage, getattr(import_module(module), function)(config))
-
-
-def open_url(url: str) -> Storage:
-    """``open_storage`` with every other setting at its default."""
-    return open_storage(StorageConfig(url=url))
 
 
 def scheme_of(url: str) -> str:

@@ -67,6 +67,11 @@ class Storage(Protocol):
         """Remove an object; nothing happens if it is not there."""
         ...
 
+    def holds(self, info: ObjectInfo, path: Path) -> bool:
+        """Whether the object has the content of a local file; False also where it cannot be told
+        without fetching it."""
+        ...
+
     def local_path(self, key: str) -> Path | None:
         """The file or folder itself where the store is this machine's, else None (no copying)."""
         ...

@@ -6,9 +6,10 @@ temporary names are reserved: no listing shows them. Create-only writes link the
 file to the key, which the file system refuses when the key exists: of any number of racing
 writers, on one machine or several, one wins.
 
-An ETag is size, modification time and change time. Unlike the inode number these survive a
-remount of network file systems; a change of owner or mode counts as new content, which costs one
-conversion and loses nothing.
+An ETag is size, modification time and inode. The inode tells two writes within one tick of the
+file system's clock apart; the change time is left out, because ``chown`` and snapshots made of hard
+links would make every recording new. ``modified_ns`` does look at it: a copy that keeps the times
+of its source is as young as its arrival.
 
 Folders exist by their files, as in an object store: ``delete`` removes folders it leaves empty.
 Symbolic links are followed as long as they stay inside the root.
@@ -16,6 +17,8 @@ Symbolic links are followed as long as they stay inside the root.
 
 from __future__ import annotations
 
+import errno
+import filecmp
 import logging
 import os
 import secrets
@@ -36,6 +39,9 @@ logger = logging.getLogger(__name__)
 Entries = list[tuple[str, os.DirEntry[str], bool]]
 
 TEMPORARY_PREFIX = ".lerobot-pipelines-tmp-"
+
+# What Linux answers where the file system has no hard links (FAT, some mounts).
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 # Another process may remove a folder it has emptied just as we are about to write into it.
 _FOLDER_RACES = 5
@@ -62,7 +68,12 @@ def path_of(url: str) -> Path:
 
 
 def etag_of(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+    return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ino:x}"
+
+
+def info_of(key: str, status: os.stat_result) -> ObjectInfo:
+    arrived_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+    return ObjectInfo(key, status.st_size, etag_of(status), arrived_ns)
 
 
 class LocalStorage:
@@ -103,8 +114,9 @@ class LocalStorage:
             self._put(key, lambda temporary: _write_synced(temporary, data), os.link)
         except FileExistsError:
             return False
-        except PermissionError as error:
-            # What Linux answers where the file system has no hard links (FAT, some mounts).
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
             raise Refused(
                 Reason.UNSUPPORTED,
                 f"the file system of {self.root} refuses a hard link, which an atomic create-only "
@@ -124,7 +136,7 @@ class LocalStorage:
                 os.replace(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
-        return ObjectInfo(key, before.st_size, etag_of(before), before.st_mtime_ns)
+        return info_of(key, before)
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -139,6 +151,10 @@ class LocalStorage:
                 folder.rmdir()
             except OSError:  # not empty
                 return
+
+    def holds(self, info: ObjectInfo, path: Path) -> bool:
+        with self._found(info.key) as there:
+            return filecmp.cmp(there, path, shallow=False)
 
     def local_path(self, key: str) -> Path | None:
         return self._path(key) if key else self.root
@@ -169,7 +185,7 @@ class LocalStorage:
         if real in above:  # a link to a folder that holds it
             return
         for name, entry, is_folder in self._entries(folder):
-            key = join(prefix, name)
+            key = f"{prefix}/{name}" if prefix else name
             if is_folder:
                 yield from self._walk(Path(entry.path), key, above | {real})
             elif (info := _info(key, entry.stat)) is not None:
@@ -231,8 +247,7 @@ class LocalStorage:
             if path.parent.is_dir():
                 temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
-        status = path.stat()
-        return ObjectInfo(key, status.st_size, etag_of(status), status.st_mtime_ns)
+        return info_of(key, path.stat())
 
     def _in_the_way(self, key: str) -> Refused:
         return Refused(
@@ -249,11 +264,13 @@ def _info(key: str, status_of: Callable[[], os.stat_result]) -> ObjectInfo | Non
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return ObjectInfo(key, status.st_size, etag_of(status), status.st_mtime_ns)
+    return info_of(key, status)
 
 
 def _readable(name: str) -> str:
     """Names that are not UTF-8 cannot be keys; the listing shows them all the same."""
+    if name.isascii():
+        return name
     return "".join(UNREADABLE if "\ud800" <= c <= "\udfff" else c for c in name)
 
 

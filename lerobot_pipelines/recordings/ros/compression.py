@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import bz2
 import sys
+from pathlib import Path
 from typing import Any
 
-from lerobot_pipelines.recordings.ros.container import DamagedChunk
+from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.recordings.ros.container import DamagedChunk, LostMessage, Message
 
 # Recorders write chunks of 1 to 4 MiB, or as large as one message. What claims to be larger than
 # this is damage or an attack; unpacking it would break the promise on memory.
 LARGEST_CHUNK_BYTES = 256 << 20
+
+_BLOCK_BYTES = 1 << 20
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 COMPRESSIONS = ("none", "bz2", "lz4", "zstd")
 
@@ -42,7 +48,7 @@ def _decompressor(compression: str) -> Any:
     if compression == "bz2":
         return bz2.BZ2Decompressor()
     if compression == "lz4":
-        from lz4.frame import LZ4FrameDecompressor
+        from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
 
         return LZ4FrameDecompressor()
     return zstd_module().ZstdDecompressor()
@@ -82,3 +88,39 @@ def _unpack(decompressor: Any, data: bytes, limit: int, partial: bool) -> bytes:
     if not partial and not decompressor.eof and produced < limit:
         raise DamagedChunk("rotten_chunk")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def unpacked(message: Message, where: str) -> Message:
+    """A ROS 2 message as it was before the recorder compressed it, if it did.
+
+    Told by the first bytes, which are 0 in every serialised message, so that ``metadata.yaml``,
+    which is lost more often than the bag, is not needed. Raises ``LostMessage``.
+    """
+    if message.part(0, len(ZSTD_MAGIC)) != ZSTD_MAGIC:
+        return message
+    try:
+        data = decompress("zstd", bytes(message.whole()), None)
+    except DamagedChunk as error:
+        raise LostMessage(where, str(error)) from None
+    return Message(memoryview(data), 0, 0, len(data))
+
+
+def decompress_file(path: Path, target: Path) -> Path:
+    """Unpack a ``.zstd`` file as far as it goes; returns ``target``.
+
+    Needed because SQLite reads files, not streams. Raises ``Refused`` if it is no zstd at all.
+    """
+    written = 0
+    with path.open("rb") as packed, target.open("wb") as unpacked:
+        try:
+            with zstd_module().ZstdFile(packed) as content:
+                while piece := content.read(_BLOCK_BYTES):
+                    unpacked.write(piece)
+                    written += len(piece)
+        except (zstd_module().ZstdError, EOFError) as error:
+            # Cut or rotten: what came before is still the beginning of a bag.
+            if written == 0:
+                raise Refused(
+                    Reason.CORRUPT_CONTAINER, f"{path.name} is not compressed with zstd"
+                ) from error
+    return target

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,13 @@ class Connection:
     serialization: str  # "ros1", "cdr", or one that this project cannot read
 
 
-class Damage(NamedTuple):
-    """Stands in for a message that could not be read."""
+class LostMessage(Exception):
+    """A message that the index lists cannot be read."""
 
-    where: str
-    reason: str
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
 
 
 class DamagedChunk(Exception):
@@ -68,20 +70,66 @@ class MessageIndex:
         return len(self.stamps)
 
 
+class Message:
+    """One raw message: its length, and any part of it, read only when asked for."""
+
+    __slots__ = ("_fetch", "_start", "_window", "_window_start", "length")
+
+    def __init__(
+        self,
+        window: memoryview,
+        window_start: int,
+        start: int,
+        length: int,
+        fetch: Callable[[int, int], bytes] | None = None,
+    ) -> None:
+        """``window`` holds the bytes from ``window_start`` on; ``fetch`` reads those beyond it."""
+        self._window = window
+        self._window_start = window_start
+        self._start = start
+        self._fetch = fetch
+        self.length = length
+
+    def part(self, start: int, stop: int) -> memoryview:
+        """Bytes ``start`` to ``stop`` of the message, cut to its length."""
+        start, stop = max(start, 0), min(stop, self.length)
+        if stop <= start:
+            return memoryview(b"")
+        first = self._start + start
+        last = self._start + stop
+        end_of_window = self._window_start + len(self._window)
+        if self._fetch is None or (first >= self._window_start and last <= end_of_window):
+            return self._window[first - self._window_start : last - self._window_start]
+        return memoryview(self._fetch(first, last - first))
+
+    def whole(self) -> memoryview:
+        return self.part(0, self.length)
+
+
 class BagFile(Protocol):
-    path: Path
-    kind: str  # "ros1", "db3", "mcap"
-    connections: Sequence[Connection]
-    index: MessageIndex
-    faults: Sequence[Fault]  # what was lost before any stream was known; stream is a topic or ""
-    details: Mapping[str, Any]  # compression, "recovered" if the index had to be rebuilt
+    """An open bag. All attributes are for reading."""
 
-    def read(self, rows: Rows, limits: Rows | None = None) -> Iterator[memoryview | Damage]:
-        """Raw messages of the given rows, in the order given.
+    @property
+    def path(self) -> Path: ...
 
-        ``limits`` says how many leading bytes of each are needed; more may come. A view is valid
-        until the next one is asked for.
-        """
+    @property
+    def connections(self) -> Sequence[Connection]: ...
+
+    @property
+    def index(self) -> MessageIndex: ...
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What was lost before any stream was known; their stream is ""."""
+        ...
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Compression, profile, "recovered" if the index had to be rebuilt."""
+        ...
+
+    def message(self, row: int) -> Message:
+        """The message of one row of the index; raises ``LostMessage``."""
         ...
 
     def close(self) -> None: ...
@@ -94,9 +142,7 @@ class IndexBuilder:
         self._columns = tuple(array("q") for _ in range(4))
 
     def add(self, connection: int, stamp: int, anchor: int, offset: int) -> None:
-        for column, value in zip(
-            self._columns, (connection, stamp, anchor, offset), strict=True
-        ):
+        for column, value in zip(self._columns, (connection, stamp, anchor, offset), strict=True):
             column.append(value)
 
     def extend(

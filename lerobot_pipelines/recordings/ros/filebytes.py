@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lerobot_pipelines.model import Fault
+
 # Large enough to hide system calls, small against the memory of a conversion.
 SEARCH_WINDOW_BYTES = 4 << 20
 
@@ -54,3 +56,11 @@ class FileBytes:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def hole_fault(file: FileBytes, start: int, end: int | None) -> Fault:
+    """What to report of bytes that are no records; ``end`` is None if none follow."""
+    stop = file.size if end is None else end
+    zeros = not any(file.read_upto(start, min(stop - start, 1 << 16)))
+    reason = "zero_tail" if zeros else "truncated" if end is None else "damaged_bytes"
+    return Fault("", f"bytes {start} to {stop}", reason)

@@ -6,7 +6,6 @@ message by its place, and keeps no account of what was lost. It remains the refe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES, de
 from lerobot_pipelines.recordings.ros.container import (
     ChunkCache,
     Connection,
-    Damage,
     DamagedChunk,
     IndexBuilder,
+    LostMessage,
+    Message,
     MessageIndex,
     Rows,
 )
@@ -38,14 +38,12 @@ from lerobot_pipelines.recordings.ros.ros1_records import (
 
 _INDEX_ENTRY = np.dtype([("seconds", "<u4"), ("nanoseconds", "<u4"), ("offset", "<u4")])
 
-# Enough for a record's header and a small message in one read.
-_FIRST_READ_BYTES = 1024
+# A record's header and a small message in one read.
+_FIRST_READ_BYTES = 4096
 
 
 class Ros1File:
     """An opened bag: read through its index where that is whole, else after a scan."""
-
-    kind = "ros1"
 
     def __init__(self, path: Path) -> None:
         """Raises ``Refused`` (corrupt_container, unsupported) if nothing can be read."""
@@ -142,6 +140,8 @@ class Ros1File:
             connection = record.u32(b"conn")
             if record.op != Op.INDEX or record.u32(b"ver") != 1:
                 raise BadRecord("a chunk's index is not there")
+            if record.data_length % _INDEX_ENTRY.itemsize:
+                raise BadRecord("a chunk's index is cut")
             entries = np.frombuffer(
                 self._file.read(record.data_start, record.data_length), _INDEX_ENTRY
             )
@@ -201,48 +201,38 @@ class Ros1File:
         self._cut_chunks = found.cut_chunks
         self._compressions = found.compressions
         self.faults.extend(found.faults)
+        self.faults.append(Fault("", "whole file", "index_rebuilt"))
         self.details["recovered"] = cause
         self.index = found.index
 
     # Messages --------------------------------------------------------------------------------
 
-    def read(self, rows: Rows, limits: Rows | None = None) -> Iterator[memoryview | Damage]:
-        """See ``BagFile.read``."""
-        for i, row in enumerate(rows):
-            anchor = int(self.index.anchors[row])
-            offset = int(self.index.offsets[row])
-            limit = None if limits is None else int(limits[i])
-            try:
-                if offset < 0:
-                    record, data = self._read_in_place(anchor, limit)
-                else:
-                    chunk = memoryview(self._cache.get(anchor))
-                    record = parse_record(chunk, offset)
-                    if record.end > len(chunk):
-                        raise BadRecord("cut message")
-                    data = chunk[record.data_start : record.end]
-                if record.op != Op.MESSAGE or record.u32(b"conn") != self.index.connections[row]:
-                    raise BadRecord("other record")
-            except DamagedChunk as error:
-                yield Damage(f"chunk at byte {anchor}", str(error))
-            except (BadRecord, OutOfFile):
-                yield Damage(f"byte {anchor}", "bad_record")
-            else:
-                yield data
-
-    def _read_in_place(self, position: int, limit: int | None) -> tuple[Record, memoryview]:
-        buffer = self._file.read_upto(position, _FIRST_READ_BYTES)
+    def message(self, row: int) -> Message:
+        """See ``BagFile.message``."""
+        anchor, offset = int(self.index.anchors[row]), int(self.index.offsets[row])
         try:
-            record = parse_record(buffer, 0, position)
-        except BadRecord:
-            record = read_record(self._file, position)
-        head = record.data_start - position
-        wanted = record.data_length if limit is None else min(limit, record.data_length)
-        if head + wanted <= len(buffer):
-            return record, memoryview(buffer)[head : head + wanted]
-        if record.data_length > LARGEST_CHUNK_BYTES:
-            raise BadRecord("message too large")
-        return record, memoryview(self._file.read(record.data_start, wanted))
+            if offset < 0:
+                window = memoryview(self._file.read_upto(anchor, _FIRST_READ_BYTES))
+                record, fetch, start = read_record(self._file, anchor, window), self._fetch, anchor
+            else:
+                window = memoryview(self._cache.get(anchor))
+                record, fetch, start = parse_record(window, offset), None, 0
+            end = self._file.size if fetch else len(window)
+            if record.end > end or record.data_length > LARGEST_CHUNK_BYTES:
+                raise BadRecord("cut message")
+            if record.op != Op.MESSAGE or record.u32(b"conn") != self.index.connections[row]:
+                raise BadRecord("other record")
+        except DamagedChunk as error:
+            raise LostMessage(f"chunk at byte {anchor}", str(error)) from None
+        except (BadRecord, OutOfFile):
+            raise LostMessage(f"byte {anchor}", "bad_record") from None
+        return Message(window, start, record.data_start, record.data_length, fetch)
+
+    def _fetch(self, start: int, length: int) -> bytes:
+        try:
+            return self._file.read(start, length)
+        except OutOfFile:
+            raise LostMessage(f"byte {start}", "bad_record") from None
 
     def _load_chunk(self, anchor: int) -> bytes:
         chunk = self._chunks[anchor]

@@ -112,12 +112,14 @@ def parse_record(buffer: bytes | memoryview, position: int, base: int = 0) -> Re
     return Record(op[0], fields, base + position, base + header_end + 4, data_length)
 
 
-def read_record(file: FileBytes, position: int) -> Record:
+def read_record(file: FileBytes, position: int, buffer: bytes | memoryview | None = None) -> Record:
     """The record at a position of the file. Raises ``BadRecord``, also at the file's end.
 
-    The data may reach beyond the end of the file: the caller decides what that means.
+    The data may reach beyond the end of the file: the caller decides what that means. ``buffer``
+    holds what was already read from there.
     """
-    buffer = file.read_upto(position, 512)
+    if buffer is None:
+        buffer = file.read_upto(position, 512)
     try:
         return parse_record(buffer, 0, position)
     except BadRecord:

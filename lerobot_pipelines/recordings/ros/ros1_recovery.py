@@ -18,7 +18,7 @@ from lerobot_pipelines.recordings.ros.container import (
     IndexBuilder,
     MessageIndex,
 )
-from lerobot_pipelines.recordings.ros.filebytes import FileBytes
+from lerobot_pipelines.recordings.ros.filebytes import FileBytes, hole_fault
 from lerobot_pipelines.recordings.ros.ros1_records import (
     MAGIC,
     BadRecord,
@@ -55,7 +55,7 @@ def scan(file: FileBytes) -> Recovered:
         record = _record_at(file, position)
         if record is None:
             following = _next_chunk(file, position + 1)
-            _report_hole(file, found, position, following)
+            found.faults.append(hole_fault(file, position, following))
             if following is None:
                 break
             position = following
@@ -97,13 +97,6 @@ def _next_chunk(file: FileBytes, start: int) -> int | None:
     return None
 
 
-def _report_hole(file: FileBytes, found: Recovered, start: int, end: int | None) -> None:
-    stop = file.size if end is None else end
-    zeros = not any(file.read_upto(start, min(stop - start, 1 << 16)))
-    reason = "zero_tail" if zeros else "truncated" if end is None else "damaged_bytes"
-    found.faults.append(Fault("", f"bytes {start} to {stop}", reason))
-
-
 def _scan_chunk(
     file: FileBytes,
     chunk: Record,
@@ -138,9 +131,7 @@ def _scan_chunk(
     found.compressed_chunks[chunk.start] = chunk
     position = 0
     for record in records_in(content):
-        _take(
-            record, lambda r: content[r.data_start : r.end], chunk.start, builder, connections
-        )
+        _take(record, lambda r: content[r.data_start : r.end], chunk.start, builder, connections)
         position = record.end
     if cut or position < len(content):
         found.faults.append(Fault("", where, "truncated_chunk" if cut else "rotten_chunk"))

@@ -1,0 +1,268 @@
+"""Memory and speed with bags of any size, beside reading the whole bag first.
+
+    python benchmarks/bags.py                       # 0.3 and 1 GB
+    python benchmarks/bags.py --sizes 0.3 1 10      # needs 25 GB of disk
+    python benchmarks/bags.py --compression lz4 --json
+
+A bag holds three 640x480 cameras at 28.6 Hz and joints at 200 Hz, eight pictures over and over.
+Each line is a process of its own:
+
+- ``first pass``: open the bag, read all numbers and look at both ends of every picture;
+- ``second pass``: read every picture, in the order of the file;
+- ``convert copy``: bucket to dataset with ``video.codec: copy``;
+- ``convert h264``: bucket to dataset with the encoder's defaults;
+- ``ffmpeg h264``: the ffmpeg program on the same JPEGs, as files, with the same settings, all
+  cameras at once;
+- ``all in memory``: every message decoded by ``rosbags`` and kept, as simple converters do.
+
+Peak memory is the process's highest resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+START_NS = 1_759_212_371_000_000_000
+CAMERAS = 3
+JOINT_STEP_NS = 5_000_000
+PICTURE_EVERY = 7  # joint samples
+
+CONFIG = {
+    "dataset": {"name": "bag", "fps": 29, "formats": ["v3.0"]},
+    "streams": [{"name": "joints", "topic": "/joint_states", "clock": "header"}],
+    "cameras": [
+        {"name": f"cam_{c}", "topic": f"/cam_{c}/compressed", "clock": "header"}
+        for c in range(CAMERAS)
+    ],
+    "features": {"observation.state": ["joints"], "action": ["joints"]},
+    "video": {"codec": "copy"},
+}
+ENCODED = ("convert h264", "ffmpeg h264")
+FFMPEG = (  # the settings of ``video.codecs``
+    *("-c:v", "libx264", "-crf", "23", "-preset", "medium", "-pix_fmt", "yuv420p"),
+    *("-g", "10", "-keyint_min", "10", "-sc_threshold", "0", "-bf", "0"),
+    *("-movflags", "+faststart"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=float, nargs="+", default=[0.3, 1.0], help="GB")
+    parser.add_argument("--compression", choices=["none", "lz4", "bz2"], default="none")
+    parser.add_argument("--most-in-memory", type=float, default=1.0, help="GB kept at most (1)")
+    parser.add_argument("--most-encoded", type=float, default=0.3, help="GB encoded at most (0.3)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(CHILDREN[arguments.child[0]](Path(arguments.child[1]))))
+        return
+    results = [line for size in arguments.sizes for line in _measure(size, arguments)]
+    print(json.dumps(results, indent=2) if arguments.json else _table(results))
+
+
+def _measure(size_gb: float, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    bucket = Path(tempfile.mkdtemp(prefix="benchmark-"))
+    try:
+        bag = bucket / "raw/task/recording.bag"
+        bag.parent.mkdir(parents=True)
+        print(f"writing {size_gb:g} GB ...", file=sys.stderr)
+        write_bag(bag, size_gb * 1e9, arguments.compression)
+        for name in CHILDREN:
+            if name == "all in memory" and size_gb > arguments.most_in_memory:
+                continue
+            if name in ENCODED and size_gb > arguments.most_encoded:
+                continue
+            print(f"{name} ...", file=sys.stderr)
+            command = [sys.executable, __file__, "--child", name, str(bag)]
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            yield {"bag_gb": bag.stat().st_size / 1e9, "what": name, **found}
+    finally:
+        shutil.rmtree(bucket, ignore_errors=True)
+
+
+def write_bag(path: Path, size: float, compression: str) -> None:
+    from rosbags.rosbag1 import Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC)
+    make = store.types
+    pictures = [_jpeg(seed) for seed in range(8)]
+    names = [f"joint_{joint}" for joint in range(14)]
+    writer = Writer(path)
+    if compression != "none":
+        writer.set_compression(Writer.CompressionFormat[compression.upper()])
+    joint_type, picture_type = "sensor_msgs/msg/JointState", "sensor_msgs/msg/CompressedImage"
+    with writer:
+        joints = writer.add_connection("/joint_states", joint_type, typestore=store)
+        cameras = [
+            writer.add_connection(f"/cam_{c}/compressed", picture_type, typestore=store)
+            for c in range(CAMERAS)
+        ]
+        written = sample = 0
+        while written < size:
+            ns = START_NS + sample * JOINT_STEP_NS
+            stamp = make["builtin_interfaces/msg/Time"](ns // 10**9, ns % 10**9)
+            header = make["std_msgs/msg/Header"](sample, stamp, "base")
+            position = np.sin(sample / 200 + np.arange(14.0))
+            state = make[joint_type](header, names, position, np.zeros(14), np.zeros(14))
+            writer.write(joints, ns, store.serialize_ros1(state, joint_type))
+            for number, camera in enumerate(cameras if sample % PICTURE_EVERY == 0 else ()):
+                data = pictures[(sample + number) % len(pictures)]
+                image = make[picture_type](header, "jpeg", data)
+                writer.write(camera, ns + number + 1, store.serialize_ros1(image, picture_type))
+                written += len(data)
+            sample += 1
+
+
+def _jpeg(seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    noise = np.random.default_rng(seed).integers(90, 120, (480, 640, 3), dtype=np.uint8)
+    noise[::7] += 100
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 640, 480, "yuvj422p"
+    encoder.time_base, encoder.options = 1, {"qscale": "3"}
+    frame = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format="yuvj422p")
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    return np.frombuffer(b"".join(bytes(packet) for packet in packets), dtype=np.uint8)
+
+
+def _first_pass(bag: Path) -> dict[str, float]:
+    recording, begun = _opened(bag), time.monotonic()
+    count = sum(stream.count for stream in recording.streams.values())
+    return _figures(begun, count)
+
+
+def _second_pass(bag: Path) -> dict[str, float]:
+    recording = _opened(bag)
+    wanted = {
+        name: np.arange(stream.count)
+        for name, stream in recording.streams.items()
+        if stream.kind == "picture"
+    }
+    begun = time.monotonic()
+    return _figures(begun, sum(1 for _ in recording.pictures(wanted)))
+
+
+def _convert(bag: Path, codec: str = "copy") -> dict[str, float]:
+    from lerobot_pipelines.config import override
+    from lerobot_pipelines.pipeline.convert import convert_dataset
+
+    settings = {"video.codec": codec, "dataset.name": f"bag_{codec}"}
+    begun = time.monotonic()
+    summary = convert_dataset(override(_config(bag), settings))
+    assert summary.ok, summary
+    return _figures(begun, summary.episodes[0].rows * CAMERAS)
+
+
+def _encode_as_files(bag: Path) -> dict[str, float]:
+    """Putting the JPEGs into files first is not counted, nor is their memory."""
+    recording = _opened(bag)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
+        folders = {f"cam_{camera}": Path(scratch) / f"cam_{camera}" for camera in range(CAMERAS)}
+        for folder in folders.values():
+            folder.mkdir()
+        wanted = {name: np.arange(recording.streams[name].count) for name in folders}
+        for picture in recording.pictures(wanted):
+            (folders[picture.stream] / f"{picture.id:08}.jpg").write_bytes(picture.data)
+        begun = time.monotonic()
+        running = [
+            subprocess.Popen(
+                [
+                    *("ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "image2"),
+                    *("-framerate", "29", "-i", str(folder / "%08d.jpg"), *FFMPEG),
+                    f"{folder}.mp4",
+                ]
+            )
+            for folder in folders.values()
+        ]
+        statuses = [process.wait() for process in running]
+        seconds = time.monotonic() - begun
+        if any(statuses):
+            raise SystemExit("ffmpeg failed")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest of them
+    pictures = sum(len(ids) for ids in wanted.values())
+    return {
+        "seconds": seconds,
+        "items": pictures,
+        "items_per_s": pictures / seconds,
+        "peak_mb": peak * CAMERAS * (1 if sys.platform == "darwin" else 1024) / 1e6,
+    }
+
+
+def _all_in_memory(bag: Path) -> dict[str, float]:
+    from rosbags.highlevel import AnyReader
+
+    begun = time.monotonic()
+    with AnyReader([bag]) as reader:
+        kept = [
+            (connection.topic, stamp, reader.deserialize(raw, connection.msgtype))
+            for connection, stamp, raw in reader.messages()
+        ]
+    return _figures(begun, len(kept))
+
+
+def _opened(bag: Path) -> Any:
+    from lerobot_pipelines.recordings import open_recording, source_from_path
+
+    return open_recording(source_from_path(bag), _config(bag))
+
+
+def _config(bag: Path) -> Any:
+    import yaml
+
+    from lerobot_pipelines.config import load_config
+
+    path = bag.parents[2] / "bag.yaml"
+    path.write_text(yaml.safe_dump(CONFIG | {"storage": {"url": bag.parents[2].as_uri()}}))
+    return load_config(path)
+
+
+def _figures(begun: float, count: int) -> dict[str, float]:
+    seconds = time.monotonic() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": seconds,
+        "items": count,
+        "items_per_s": count / seconds,
+        "peak_mb": peak * (1 if sys.platform == "darwin" else 1024) / 1e6,
+    }
+
+
+CHILDREN: dict[str, Callable[[Path], dict[str, float]]] = {
+    "first pass": _first_pass,
+    "second pass": _second_pass,
+    "convert copy": _convert,
+    "convert h264": functools.partial(_convert, codec="h264"),
+    "ffmpeg h264": _encode_as_files,
+    "all in memory": _all_in_memory,
+}
+
+
+def _table(results: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'bag GB':>7}  {'what':<14} {'seconds':>8} {'items':>9} {'items/s':>9} {'peak MB':>8}"
+    ]
+    lines += [
+        f"{line['bag_gb']:>7.2f}  {line['what']:<14} {line['seconds']:>8.2f} {line['items']:>9,} "
+        f"{line['items_per_s']:>9,.0f} {line['peak_mb']:>8,.0f}"
+        for line in results
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

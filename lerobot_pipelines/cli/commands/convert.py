@@ -1,0 +1,235 @@
+"""``convert``: recordings to datasets in this process, without Dagster."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lerobot_pipelines.cli import exits
+from lerobot_pipelines.cli.configuration import (
+    config_argument,
+    json_option,
+    parse_settings,
+    read_config,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lerobot_pipelines.config.schema import DatasetConfig
+    from lerobot_pipelines.pipeline.convert import ConvertSummary
+
+LeftOut = dict[str, tuple[str, str]]  # episode key -> reason code, sentence
+
+
+@click.command(short_help="Convert recordings to LeRobot datasets, without a daemon.")
+@config_argument
+@click.option("--input", "input_root", metavar="ROOT", help="Folder that holds the recordings.")
+@click.option("--output", "output_root", metavar="ROOT", help="Folder for the datasets.")
+@click.option(
+    "--episode",
+    "episodes",
+    metavar="ID",
+    multiple=True,
+    help="Convert only this one, as scan names it. May be given several times.",
+)
+@click.option(
+    "--strategy",
+    metavar="S",
+    help="How samples become rows: nearest, chunking, window, linear or hold.",
+)
+@click.option(
+    "--chunk-size",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Future actions per row, for the chunking strategy.",
+)
+@click.option(
+    "--format",
+    "formats",
+    metavar="F",
+    multiple=True,
+    help="LeRobot format to write: v2.1 or v3.0. May be given twice.",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Episodes converted at once, each in a process of its own.",
+)
+@click.option(
+    "--limit-memory",
+    metavar="MB",
+    type=click.IntRange(min=1),
+    help="Most resident memory, all workers together. Cameras are encoded in turns where need be.",
+)
+@set_option
+@json_option
+def command(
+    config: str,
+    input_root: str | None,
+    output_root: str | None,
+    episodes: tuple[str, ...],
+    strategy: str | None,
+    chunk_size: int | None,
+    formats: tuple[str, ...],
+    workers: int,
+    limit_memory: int | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Convert recordings to LeRobot datasets, with the same steps as under Dagster.
+
+    CONFIG is a YAML file or the name of a shipped one (see config list). Recordings and datasets
+    lie in the bucket that the configuration names, unless --input and --output name other folders.
+    The input is only read. Episodes already converted from the same content with the same
+    configuration are not touched again, so the command can be repeated at any time. An episode
+    that cannot be converted is listed with its reason and stops none of the others.
+
+    The datasets are in OUTPUT/<pattern>/<format>, e.g. OUTPUT/bottle/v3.0; intermediate results,
+    which make the next run short, are in OUTPUT/.work and may be deleted.
+
+    --limit-memory never changes what is written, only how many cameras are encoded side by side;
+    a limit too low for the program or for one camera is refused with the figure needed.
+
+    \b
+    Examples:
+      lerobot-pipelines convert my_robot.yaml
+      lerobot-pipelines convert my_robot.yaml --input recordings --output datasets
+      lerobot-pipelines convert my_robot.yaml --episode bottle/episode_0001 \\
+          --strategy window --set alignment.window_ms=30 --format v2.1 --format v3.0
+
+    \b
+    Exit codes:
+      0  every episode is converted, or was before
+      1  some episodes were refused or failed: listed with reasons
+      2  wrong usage or configuration; nothing was done
+      3  no recording found
+    """
+    from lerobot_pipelines.cli.progress import watch
+    from lerobot_pipelines.cli.roots import place
+    from lerobot_pipelines.errors import Reason
+    from lerobot_pipelines.pipeline.convert import convert_dataset
+    from lerobot_pipelines.pipeline.discovery import list_bad_names, list_episode_keys
+    from lerobot_pipelines.pipeline.workspace import open_workspace
+
+    overrides = parse_settings(settings)
+    if strategy is not None:
+        overrides["alignment.strategy"] = strategy
+    if chunk_size is not None:
+        overrides["alignment.chunk_size"] = chunk_size
+    if limit_memory is not None:
+        overrides["limit_memory_mb"] = limit_memory
+    if formats:
+        overrides["dataset.formats"] = list(dict.fromkeys(formats))
+    resolved = place(read_config(config, overrides), input_root, output_root)
+    chosen = list(dict.fromkeys(episodes)) or None
+
+    storage = open_workspace(resolved).storage
+    total = len(chosen or list(list_episode_keys(storage, resolved)))
+    bad_names = {} if chosen else dict(list_bad_names(storage, resolved))
+    if total == 0 and not bad_names:
+        click.echo(_nothing_found(resolved), err=True)
+        return exits.NOTHING
+    with watch(total, quiet=as_json) as on_event:
+        summary = convert_dataset(resolved, episodes=chosen, workers=workers, on_event=on_event)
+    left_out = _left_out(summary) | {
+        key: (str(Reason.BAD_NAME), fault) for key, fault in bad_names.items()
+    }
+    if as_json:
+        _print_json(resolved, summary, left_out)
+    else:
+        _print_summary(resolved, summary, left_out)
+    return exits.INCOMPLETE if left_out else exits.OK
+
+
+def _nothing_found(config: DatasetConfig) -> str:
+    from lerobot_pipelines.cli.text import safe
+
+    storage = config.storage
+    sources = f" (sources: {', '.join(storage.sources)})" if storage.sources else ""
+    return safe(
+        f"no recording found below {storage.url.rstrip('/')}/{storage.raw_prefix}{sources}; "
+        f'expected are bags, or folders "{config.layout.joints}" and "{config.layout.images}"'
+    )
+
+
+def _left_out(summary: ConvertSummary) -> LeftOut:
+    """What should be in a dataset and is not."""
+    left_out = {
+        outcome.key: (outcome.reason or outcome.status, outcome.message)
+        for outcome in summary.episodes
+        if outcome.status in ("refused", "failed")
+    }
+    # Verdicts of earlier runs count too: their episodes are "unchanged" now.
+    for update in summary.datasets:
+        for key, reason in update.skipped.items():
+            left_out.setdefault(key, ("left_out", reason))
+    return left_out
+
+
+def _print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut) -> None:
+    from lerobot_pipelines.cli.text import counted, safe
+
+    counts: dict[str, int] = {}
+    for outcome in summary.episodes:
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+    click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    for update, place in zip(summary.datasets, _places(config, summary), strict=True):
+        size = f"{counted(update.episodes, 'episode')}, {counted(update.frames, 'frame')}"
+        what = f"{size} in {safe(place)}" if update.episodes else "none"
+        click.echo(f"dataset {update.format}: {what}")
+    if left_out:
+        click.echo(f"{len(left_out)} not in the dataset:", err=True)
+    for key, (reason, message) in sorted(left_out.items()):
+        click.echo(f"  {safe(key)}: {safe(reason)}: {safe(message)}", err=True)
+
+
+def _print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut) -> None:
+    from lerobot_pipelines.cli.tables import show_json
+
+    places = _places(config, summary)
+    datasets: list[dict[str, Any]] = [
+        {
+            "format": str(update.format),
+            "location": place,
+            "changed": update.changed,
+            "kind": update.kind,
+            "added": list(update.added),
+            "replaced": list(update.replaced),
+            "removed": list(update.removed),
+            "skipped": dict(update.skipped),
+            "stale": list(update.stale),
+            "episodes": update.episodes,
+            "frames": update.frames,
+        }
+        for update, place in zip(summary.datasets, places, strict=True)
+    ]
+    show_json(
+        {
+            "dataset": config.dataset.name,
+            "ok": not left_out,
+            "episodes": [asdict(outcome) for outcome in summary.episodes],
+            "left_out": [
+                {"key": key, "reason": reason, "message": message}
+                for key, (reason, message) in sorted(left_out.items())
+            ],
+            "datasets": datasets,
+        }
+    )
+
+
+def _places(config: DatasetConfig, summary: ConvertSummary) -> Sequence[str]:
+    """Where each dataset is: a path on this machine, else a URL."""
+    from lerobot_pipelines.storage import open_storage
+
+    storage = open_storage(config.storage)
+    return [
+        str(storage.local_path(update.root) or f"{storage.url.rstrip('/')}/{update.root}")
+        for update in summary.datasets
+    ]

@@ -1,0 +1,215 @@
+"""From a YAML file to a checked configuration, and back.
+
+A file is read, filled in, translated, written out, checked key by key and then between keys. Every
+step notes its faults and goes on as far as it can, so that a person sees all of them at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lerobot_pipelines.config.arms import expand_arms
+from lerobot_pipelines.config.draft import Draft, below, described
+from lerobot_pipelines.config.environment import Substitution
+from lerobot_pipelines.config.faults import (
+    ConfigFault,
+    KeyPath,
+    config_error,
+)
+from lerobot_pipelines.config.legacy import before_substitution, translate
+from lerobot_pipelines.config.normalise import normalise
+from lerobot_pipelines.config.overrides import apply_overrides, substitute_overrides
+from lerobot_pipelines.config.rules import findings
+from lerobot_pipelines.config.rules_dataset import dataset_folder
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.config.schema_faults import report
+from lerobot_pipelines.config.yaml_source import parse_yaml
+from lerobot_pipelines.errors import ConfigError, PipelineWarning
+
+SUFFIXES = (".yaml", ".yml")
+
+# A file of a person's own is a few kilobytes; more is the wrong file.
+MOST_BYTES = 2_000_000
+
+
+def load_config(path: Path, overrides: Mapping[str, object] | None = None) -> DatasetConfig:
+    """Read and check one dataset's YAML file; ``overrides`` are set as if they stood in it.
+
+    ``overrides`` maps dotted keys to values: ``{"alignment.strategy": "window"}``; a relative
+    ``storage.url`` among them starts at the current folder. Raises ``ConfigError`` naming every
+    fault with line, key and remedy. Warns (``PipelineWarning``) of older keys without effect.
+    """
+    path = Path(path)
+    draft = _read(path)
+    before_substitution(draft)
+    _substitute(draft)
+    translate(draft)
+    expand_arms(draft)
+    config = _finish(draft, overrides or {})
+    if config is None or draft.faults:
+        raise config_error(str(path), draft.faults)
+    if draft.warnings:
+        text = "; ".join(draft.warnings)
+        warnings.warn(f"{path}: {text}", PipelineWarning, stacklevel=2)
+    return config
+
+
+def load_configs(folder: Path) -> dict[str, DatasetConfig]:
+    """Every ``*.yaml`` of a folder by dataset name, sorted.
+
+    Raises ``ConfigError`` with the faults of all files at once, and for two files whose datasets
+    have one name or one folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no folder {folder} of dataset configurations", file=str(folder)
+        )
+    names: dict[str, Path] = {}
+    places: dict[tuple[str, ...], Path] = {}
+    configs: dict[str, DatasetConfig] = {}
+    problems: list[str] = []
+    faults: list[ConfigFault] = []
+    for path in sorted(_yaml_files(folder)):
+        try:
+            config = load_config(path)
+        except ConfigError as error:
+            problems.append(error.message)
+            faults.extend(error.details.get("faults", ()))
+            continue
+        name, place = config.dataset.name, _place(config)
+        fault = None
+        if name in names:
+            other = names[name].name
+            fault = ("dataset.name", f'{other} describes a dataset "{name}" as well; rename one')
+        elif place in places:
+            other = places[place].name
+            fault = ("dataset.pattern", f"is the folder of the dataset of {other} as well")
+        if fault is not None:
+            faults.append(ConfigFault(*fault))
+            problems.append(config_error(str(path), faults[-1:]).message)
+            continue
+        names[name], places[place], configs[name] = path, path, config
+    if problems:
+        raise ConfigError("\n".join(problems), file=str(folder), faults=tuple(faults))
+    return dict(sorted(configs.items()))
+
+
+def override(config: DatasetConfig, overrides: Mapping[str, object]) -> DatasetConfig:
+    """The configuration with single keys changed, checked again. Raises ``ConfigError``."""
+    draft = Draft(data=config.model_dump(mode="json"), folder=Path.cwd())
+    resolved = _finish(draft, overrides)
+    if resolved is None or draft.faults:
+        raise config_error(f"the configuration of {config.dataset.name}", draft.faults)
+    return resolved
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The example configurations that come with the package, by file stem."""
+    folder = Path(__file__).parent.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _place(config: DatasetConfig) -> tuple[str, ...]:
+    """Where the dataset is written."""
+    storage = config.storage
+    return storage.endpoint or "", storage.url, storage.converted_prefix, dataset_folder(config)
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+
+
+def _read(path: Path) -> Draft:
+    """Parse the file. Raises ``ConfigError`` for one that holds nothing to check."""
+    document = parse_yaml(_text(path))
+    data = document.data
+    if not isinstance(data, dict) or not data:
+        if not document.faults:
+            nothing = data is None or data == {}
+            what = "is empty" if nothing else f"holds {described(data)}"
+            message = f"{what}; a configuration is a section of keys, e.g. dataset: {{name: ...}}"
+            document.faults.append(ConfigFault("", message, None if nothing else 1))
+        raise config_error(str(path), document.faults)
+    return Draft(
+        data=data,
+        folder=Path(os.path.abspath(path)).parent,
+        document=document,
+        name=path.stem,
+        faults=list(document.faults),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size <= MOST_BYTES:
+            return path.read_bytes().decode("utf-8-sig")
+        message = "is larger than 2 MB, which is no configuration; name the YAML file"
+    except FileNotFoundError:
+        message = "there is no such file; see lerobot-pipelines config list for shipped ones"
+    except IsADirectoryError:
+        message = "is a folder; name the YAML file in it"
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+    raise config_error(str(path), [ConfigFault("", message)])
+
+
+def _substitute(draft: Draft) -> None:
+    substitution = Substitution(os.environ)
+    draft.data = substitution.apply(draft.data)
+    draft.secret = substitution.replaced
+    draft.contents = substitution.contents
+    for path, message in substitution.problems:
+        draft.fault(path, message)
+        draft.unfilled.add(path)
+
+
+def _finish(draft: Draft, overrides: Mapping[str, object]) -> DatasetConfig | None:
+    """Overrides, written-out shorthand, schema, rules. None where the schema fails."""
+    apply_overrides(draft, substitute_overrides(overrides, os.environ, draft))
+    normalise(draft)
+    places: list[KeyPath] = []
+    config: DatasetConfig | None
+    try:
+        config = DatasetConfig.model_validate(draft.data)
+    except ValidationError as error:
+        places = report(draft, error)
+        config = _without(draft, places)
+    if config is not None:
+        if ("video", "codec") in places:
+            places.append(("video",))  # what fits depends on it
+        for path, message in findings(config):
+            if not below(path, places):
+                draft.fault(path, message)
+    return config
+
+
+def _without(draft: Draft, places: list[KeyPath]) -> DatasetConfig | None:
+    """The configuration with the faulty values left out, if it makes sense without them.
+
+    So that one misspelt key does not hide what the rules between keys would have found.
+    """
+    rest = Draft(data=copy.deepcopy(draft.data), folder=draft.folder)
+    for path in places:
+        parent: Any = rest.get(*path[:-1])
+        if not isinstance(parent, dict):
+            return None
+        parent.pop(path[-1], None)
+    normalise(rest)
+    try:
+        return DatasetConfig.model_validate(rest.data)
+    except ValidationError:
+        return None

@@ -1,0 +1,133 @@
+"""What must be written and deleted to get from the dataset that lies there to the wanted one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from lerobot_pipelines.config.schema import Format
+from lerobot_pipelines.datasets import v21, v30
+from lerobot_pipelines.datasets.card import CARD_PATH, card
+from lerobot_pipelines.datasets.commit import Plan, sha256
+from lerobot_pipelines.datasets.contents import Contents, LargeFile
+from lerobot_pipelines.datasets.describing import INFO_PATH, Statistics, episode_statistics
+from lerobot_pipelines.datasets.folding import fold_totals
+from lerobot_pipelines.datasets.ledger import Snapshot, Totals
+from lerobot_pipelines.datasets.members import Episode
+from lerobot_pipelines.datasets.reading import RecordReader
+from lerobot_pipelines.datasets.recovery import Standing
+from lerobot_pipelines.storage.base import ObjectNotFound, Storage
+
+# Statistics are wanted twice in a row: for the totals and for the episode's own description.
+_KEPT_STATISTICS = 16
+
+
+class Change:
+    """Reads the metadata files it continues, and the records of episodes that it describes anew."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        root: str,
+        standing: Standing,
+        old: Contents | None,
+        contents: Contents,
+        reader: RecordReader,
+    ) -> None:
+        self._storage = storage
+        self._root = root
+        self._standing = standing
+        self._contents = contents
+        self._reader = reader
+        self._old = old
+        self._statistics_by_index = functools.lru_cache(_KEPT_STATISTICS)(self._statistics)
+
+    def statistics_of(self, episode: Episode) -> Statistics:
+        return self._statistics_by_index(episode.index)
+
+    def planned(self, snapshot: Snapshot, *, adds: bool) -> tuple[Plan, Snapshot]:
+        """The plan, and ``snapshot`` completed with what only making the metadata tells."""
+        snapshot = snapshot.model_copy(update={"totals": self._totals()})
+        metas = self._metas(snapshot.totals)
+        snapshot = snapshot.model_copy(
+            update={"metas": {path: sha256(data) for path, data in metas.items()}}
+        )
+        wanted = _large_files(self._contents)
+        there = self._there()
+        dirty = self._standing.dirty
+        known = self._standing.snapshot if self._standing.trusted else None
+        old_metas = known.metas if known else {}
+        changed = [
+            path
+            for path, digest in snapshot.metas.items()
+            if path in dirty or old_metas.get(path) != digest
+        ]
+        plan = Plan(
+            format=self._contents.format,
+            files=tuple(
+                file
+                for file in wanted
+                if file.path in dirty or there.get(file.path) != file.identity
+            ),
+            metas={path: metas[path] for path in changed if path != INFO_PATH},
+            info=metas.get(INFO_PATH),
+            info_is_new=INFO_PATH in changed,
+            deletes=tuple(
+                sorted({*there, *old_metas, *dirty} - {file.path for file in wanted} - set(metas))
+            ),
+            reached=there,
+            is_first=not there,
+            adds=adds,
+        )
+        return plan, snapshot
+
+    def _there(self) -> dict[str, str]:
+        """The large files that the old info.json reaches, with their identities."""
+        if self._old is None or not self._standing.trusted:
+            return {}
+        return {file.path: file.identity for file in _large_files(self._old)}
+
+    def _totals(self) -> Totals:
+        if self._contents.format is not Format.V30:
+            return Totals()
+        known, start = self._standing.snapshot, Totals()
+        old = self._old.episodes if self._old else ()
+        new = self._contents.episodes
+        same = [one.description_identity for one in new[: len(old)]] == [
+            one.description_identity for one in old
+        ]
+        if known is not None and same:
+            start, new = known.totals, new[len(old) :]
+        return fold_totals(
+            start, new, self._contents.schema, self._reader.segment, self.statistics_of
+        )
+
+    def _metas(self, totals: Totals) -> dict[str, bytes]:
+        if not self._contents.episodes:
+            return {}  # lerobot cannot load a dataset without episodes
+        if self._contents.format is Format.V30:
+            own = v30.metadata(self._contents, totals)
+        else:
+            old = self._old.episodes if self._old else ()
+            own = v21.metadata(self._contents, old, self._old_lines, self.statistics_of)
+        return {CARD_PATH: card(self._contents), **own}
+
+    def _old_lines(self, path: str) -> Sequence[bytes]:
+        if self._standing.snapshot is None:
+            return []
+        try:
+            data = self._storage.read(f"{self._root}/{path}")
+        except ObjectNotFound:
+            return []
+        if sha256(data) != self._standing.snapshot.metas.get(path):
+            return []
+        return data.splitlines(keepends=True)
+
+    def _statistics(self, index: int) -> Statistics:
+        episode = self._contents.episodes[index]
+        segment = self._reader.segment(episode)
+        return episode_statistics(episode, segment, self._contents.schema)
+
+
+def _large_files(contents: Contents) -> list[LargeFile]:
+    return v30.large_files(contents) if contents.format is Format.V30 else v21.large_files(contents)

@@ -1,0 +1,153 @@
+"""The dataset's ledger: what it holds, and every change of it announced before it is made.
+
+``<work_prefix>/<dataset>/ledger/<format>/00000007.json`` is an intent: the whole state that the
+dataset will be in, and every object that is written or deleted on the way. It is created only if
+it does not exist, so of several writers one wins. ``00000007.done`` follows once ``info.json`` is
+in place. An intent without it is a commit that was interrupted: unless its ``info.json`` is there,
+whatever it names cannot be trusted and is written again or deleted by the next one.
+
+Snapshots replace one another, so only the last few are kept and the ledger does not grow with the
+number of commits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from lerobot_pipelines.config.schema import DatasetConfig, Format
+from lerobot_pipelines.datasets.members import DatasetSchema, Member
+from lerobot_pipelines.datasets.options import Options
+from lerobot_pipelines.datasets.records import Record
+from lerobot_pipelines.datasets.selection import Left
+from lerobot_pipelines.datasets.totals import PictureTotal, VectorTotal
+from lerobot_pipelines.errors import Reason, Refused, Transient
+from lerobot_pipelines.storage.base import Storage
+
+LEDGER_VERSION = 1
+
+_KEPT_COMMITS = 3
+
+Kind = Literal["none", "create", "append", "rewrite"]
+
+
+class VideoFile(Record):
+    """An mp4 of a v3.0 dataset: its number and how many episodes it holds."""
+
+    number: int
+    episodes: int
+
+
+class Packing(Record):
+    """How the episodes of a v3.0 dataset, in order, are spread over files (episodes per file)."""
+
+    data: tuple[int, ...] = ()
+    episodes: tuple[int, ...] = ()
+    videos: dict[str, tuple[VideoFile, ...]] = Field(default_factory=dict)
+
+
+class Totals(Record):
+    vectors: dict[str, VectorTotal] = Field(default_factory=dict)
+    pictures: dict[str, PictureTotal] = Field(default_factory=dict)
+
+
+class Snapshot(Record):
+    """A whole dataset, short of the rows and pictures themselves."""
+
+    ledger_version: int = LEDGER_VERSION
+    format: Format
+    config_hash: str
+    options: Options
+    layout: DatasetSchema
+    tasks: tuple[str, ...]
+    members: tuple[Member, ...]
+    left: dict[str, Left]  # records that were read and are not in it
+    packing: Packing
+    totals: Totals
+    metas: dict[str, str]  # SHA-256 of info.json and its like
+
+
+class Intent(Record):
+    kind: Kind
+    writes: dict[str, str]  # path -> identity of the content
+    deletes: tuple[str, ...]
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """``done`` is the last complete commit, ``pending`` the interrupted ones after it."""
+
+    number: int  # of the newest intent, 0 if there is none
+    done: Intent | None
+    pending: tuple[Intent, ...]
+
+
+def ledger_folder(config: DatasetConfig, fmt: Format) -> str:
+    parts = (config.storage.work_prefix, config.dataset.name, "ledger", fmt.value)
+    return "/".join(part.strip("/") for part in parts if part.strip("/"))
+
+
+class Ledger:
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage = storage
+        self._folder = folder
+
+    def history(self) -> History:
+        intents, done = self._numbers()
+        last_done = max(done & intents, default=0)
+        pending = sorted(number for number in intents if number > last_done)
+        return History(
+            number=max(intents | done, default=0),
+            done=self._read(last_done) if last_done else None,
+            pending=tuple(self._read(number) for number in pending),
+        )
+
+    def announce(self, number: int, intent: Intent) -> None:
+        """Raises ``Transient`` if another writer has announced a commit since ``history``."""
+        # A number that is free only because it was cleaned away meanwhile is not ours either.
+        data = intent.model_dump_json().encode()
+        if not self._storage.create(self._key(number), data) or max(self._numbers()[0]) != number:
+            raise Transient(f"another writer is at work on the dataset of {self._folder}")
+
+    def check_still_newest(self, number: int) -> None:
+        """Raises ``Transient`` if another writer has taken over, having thought us dead."""
+        if self._storage.head(self._key(number + 1)) is not None:
+            raise Transient(f"another writer took over the dataset of {self._folder}")
+
+    def finish(self, number: int, written: Mapping[str, Any]) -> None:
+        """The commit is in place; forget all but the last few."""
+        data = json.dumps(written, indent=1).encode()
+        self._storage.write(self._key(number, "done"), data)
+        intents, done = self._numbers()
+        for old in sorted(one for one in intents | done if one <= number - _KEPT_COMMITS):
+            # The marker last: an intent without one would look interrupted.
+            for suffix in ("json", "done"):
+                self._storage.delete(self._key(old, suffix))
+
+    def _numbers(self) -> tuple[set[int], set[int]]:
+        _, objects = self._storage.list_level(self._folder)
+        found: dict[str, set[int]] = {"json": set(), "done": set()}
+        for info in objects:
+            stem, _, suffix = info.key.rpartition("/")[2].partition(".")
+            if suffix in found and stem.isdigit():
+                found[suffix].add(int(stem))
+        return found["json"], found["done"]
+
+    def _key(self, number: int, suffix: str = "json") -> str:
+        return f"{self._folder}/{number:08d}.{suffix}"
+
+    def _read(self, number: int) -> Intent:
+        key = self._key(number)
+        try:
+            return Intent.model_validate_json(self._storage.read(key))
+        except ValidationError as error:
+            raise Refused(
+                Reason.CORRUPT_ARTIFACT,
+                f"{key} is not a ledger entry of this version ({error.error_count()} faults); "
+                f"delete {self._folder} and the dataset to have it built anew",
+            ) from error

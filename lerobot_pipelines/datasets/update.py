@@ -1,0 +1,189 @@
+"""``update_dataset``: bring one dataset to hold exactly the episodes that are ready for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lerobot_pipelines.config.hashing import dataset_hash
+from lerobot_pipelines.config.schema import DatasetConfig, Format
+from lerobot_pipelines.datasets import v30
+from lerobot_pipelines.datasets.building import Builder
+from lerobot_pipelines.datasets.change import Change
+from lerobot_pipelines.datasets.commit import publish
+from lerobot_pipelines.datasets.contents import Contents, contents_of
+from lerobot_pipelines.datasets.ledger import (
+    Intent,
+    Kind,
+    Ledger,
+    Packing,
+    Snapshot,
+    Totals,
+    ledger_folder,
+)
+from lerobot_pipelines.datasets.members import all_tasks, number_episodes
+from lerobot_pipelines.datasets.options import dataset_prefix, options_of
+from lerobot_pipelines.datasets.reading import ArtifactReader, RecordReader
+from lerobot_pipelines.datasets.records import RecordSource
+from lerobot_pipelines.datasets.recovery import take_stock
+from lerobot_pipelines.datasets.selection import Selection, select
+from lerobot_pipelines.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetUpdate:
+    """What an update did. Tuples hold episode keys; ``skipped`` says why one is not in."""
+
+    format: Format
+    root: str  # object prefix
+    kind: Kind
+    episodes: int
+    frames: int
+    added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()  # in it, but made by an older configuration
+
+    @property
+    def changed(self) -> bool:
+        return self.kind != "none"
+
+    def summary(self) -> str:
+        """One line for people."""
+        parts = [f"{self.root}: {self.episodes} episodes, {self.frames} frames"]
+        counts = {
+            "added": self.added,
+            "replaced": self.replaced,
+            "removed": self.removed,
+            "skipped": self.skipped,
+            "stale": self.stale,
+        }
+        parts += [f"{len(keys)} {what}" for what, keys in counts.items() if keys]
+        if not self.changed:
+            parts.append("nothing to do")
+        return ", ".join(parts)
+
+
+def update_dataset(
+    storage: Storage,
+    config: DatasetConfig,
+    fmt: Format,
+    records: RecordSource,
+    *,
+    scratch: Path,
+) -> DatasetUpdate:
+    """Add what is new, replace what changed, remove what went away; write nothing otherwise.
+
+    Only records that are new or changed since the last commit are read, and only those that passed
+    enter. A commit that was interrupted is completed or undone first. ``scratch`` is an empty
+    folder on this machine. Raises ``Transient`` when another writer is at work or an episode is
+    being converted again.
+    """
+    root = dataset_prefix(config, fmt)
+    ledger = Ledger(storage, ledger_folder(config, fmt))
+    standing = take_stock(storage, root, ledger)
+    old = standing.snapshot
+    reader = RecordReader(records)
+    config_hash = dataset_hash(config)
+    selection = select(
+        reader,
+        config_hash,
+        schema=old.layout if old else None,
+        members=old.members if old else (),
+        left=old.left if old else {},
+        judged_by=old.config_hash if old else None,
+    )
+    if selection is None:
+        if old is None or (standing.trusted and not standing.dirty):
+            return _report(fmt, root, "none", old, config_hash)
+        # Left as it is does not mean left half written.
+        selection = _as_it_is(old)
+    before = contents_of(old) if old else None
+    contents = _contents(selection, config, fmt, before)
+    snapshot = Snapshot(
+        format=fmt,
+        config_hash=config_hash,
+        options=contents.options,
+        layout=contents.schema,
+        tasks=contents.tasks,
+        members=contents.members,
+        left=selection.left,
+        packing=contents.packing,
+        totals=old.totals if old else Totals(),
+        metas=old.metas if old else {},
+    )
+    intact = standing.trusted and not standing.dirty
+    if before is not None and intact and _is_same(contents, before):
+        if snapshot != old:
+            # Other records or another verdict, but not one byte of the dataset differs.
+            intent = Intent(kind="none", writes={}, deletes=(), snapshot=snapshot)
+            ledger.announce(standing.number + 1, intent)
+            ledger.finish(standing.number + 1, {})
+        return _report(fmt, root, "none", snapshot, config_hash)
+    change = Change(storage, root, standing, before, contents, reader)
+    plan, snapshot = change.planned(snapshot, adds=bool(selection.added))
+    intent = Intent(kind=plan.kind, writes=plan.writes, deletes=plan.deletes, snapshot=snapshot)
+    ledger.announce(standing.number + 1, intent)
+    artifacts = ArtifactReader(storage, scratch)
+    builder = Builder(contents, artifacts, change.statistics_of, scratch)
+    written = publish(storage, root, plan, builder, ledger, standing.number + 1)
+    ledger.finish(standing.number + 1, written)
+    return _report(fmt, root, plan.kind, snapshot, config_hash, selection)
+
+
+def _contents(
+    selection: Selection, config: DatasetConfig, fmt: Format, before: Contents | None
+) -> Contents:
+    tasks = all_tasks(before.tasks if before else (), selection.members)
+    contents = Contents(
+        fmt,
+        options_of(config),
+        selection.schema,
+        tuple(tasks),
+        selection.members,
+        tuple(number_episodes(selection.members, tasks)),
+        Packing(),
+    )
+    if fmt is Format.V30:
+        return v30.packed(contents, before)
+    return contents
+
+
+def _as_it_is(old: Snapshot) -> Selection:
+    return Selection(old.layout, old.members, old.left, (), (), ())
+
+
+def _is_same(contents: Contents, before: Contents) -> bool:
+    return (
+        contents.options == before.options
+        and contents.schema == before.schema
+        and contents.tasks == before.tasks
+        and contents.packing == before.packing
+        and [one.description_identity for one in contents.episodes]
+        == [one.description_identity for one in before.episodes]
+    )
+
+
+def _report(
+    fmt: Format,
+    root: str,
+    kind: Kind,
+    snapshot: Snapshot | None,
+    config_hash: str,
+    selection: Selection | None = None,
+) -> DatasetUpdate:
+    members = snapshot.members if snapshot else ()
+    lengths = [segment.length for member in members for segment in member.segments]
+    return DatasetUpdate(
+        format=fmt,
+        root=root,
+        kind=kind,
+        episodes=len(lengths),
+        frames=sum(lengths),
+        added=selection.added if selection else (),
+        replaced=selection.replaced if selection else (),
+        removed=selection.removed if selection else (),
+        skipped={one.key: one.reason for one in snapshot.left.values()} if snapshot else {},
+        stale=tuple(member.key for member in members if member.config_hash != config_hash),
+    )

@@ -1,0 +1,147 @@
+"""The sensor that rebuilds the dataset once after a burst, and keeps the list of refusals.
+
+It compares the set of finished episodes with what the last update saw, both in the bucket, so no
+event can be missed. It waits while episodes are being converted, but not for ever: a fleet that
+never rests still gets its dataset every quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.defs import naming, pools, runs
+from lerobot_pipelines.defs.jobs import DATASET_UPDATE_S, run_tags
+from lerobot_pipelines.defs.resources import PipelineResource
+from lerobot_pipelines.pipeline.artifacts import failures_folder
+from lerobot_pipelines.pipeline.dataset import (
+    BucketRecords,
+    dataset_roots,
+    finished_fingerprint,
+    is_up_to_date,
+)
+from lerobot_pipelines.pipeline.failures import list_failures
+from lerobot_pipelines.pipeline.workspace import Workspace
+
+LONGEST_WAIT_S = 900
+# The same set failing to become a dataset three times will fail a fourth time.
+MOST_ATTEMPTS = 3
+FINGERPRINT_DIGITS = 32
+
+
+@dataclass
+class DatasetCursor:
+    """``behind_since``: when the dataset was first seen out of date; 0 when it is not."""
+
+    behind_since: float = 0.0
+    refusals: str = ""
+
+    @classmethod
+    def parse(cls, text: str | None) -> DatasetCursor:
+        try:
+            data = json.loads(text or "{}")
+            return cls(float(data["behind_since"]), str(data["refusals"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def dataset_sensor(config: DatasetConfig) -> dg.SensorDefinition:
+    dataset = config.dataset.name
+
+    @dg.sensor(
+        name=naming.dataset_sensor(dataset),
+        job_name=naming.update_job(dataset),
+        minimum_interval_seconds=config.storage.scanner.interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Updates the dataset once when episodes are finished and none is converting.",
+    )
+    def rebuild(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult:
+        workspace = pipeline.workspace(config)
+        pools.ensure_limits(context.instance, {naming.writer_pool(dataset): 1})
+        cursor = DatasetCursor.parse(context.cursor)
+        decision = decide(workspace, context.instance, cursor, time.time())
+        events = refusal_events(workspace, cursor)
+        requests = [decision] if isinstance(decision, dg.RunRequest) else []
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=decision if isinstance(decision, str) else None,
+            asset_events=events,
+            cursor=cursor.dump(),
+        )
+
+    return rebuild
+
+
+def decide(
+    workspace: Workspace, instance: dg.DagsterInstance, cursor: DatasetCursor, now_s: float
+) -> dg.RunRequest | str:
+    """The request for an update, or why there is none."""
+    name = workspace.dataset
+    finished = finished_fingerprint(workspace)
+    if is_up_to_date(workspace, finished):
+        cursor.behind_since = 0.0
+        return "the dataset holds every finished episode"
+    if _is_nothing_yet(workspace):
+        return "no episode is finished yet"
+    cursor.behind_since = cursor.behind_since or now_s
+    unfinished = runs.unfinished_runs(instance, name)
+    if any(run.job_name == naming.update_job(name) for run in unfinished):
+        return "an update is under way"
+    waited_s = now_s - cursor.behind_since
+    if waited_s < LONGEST_WAIT_S:
+        if unfinished:
+            return f"{len(unfinished)} runs of this dataset are queued or in progress"
+        if runs.is_backfilling(instance, name):
+            return "a backfill of this dataset is under way"
+    identity = finished[:FINGERPRINT_DIGITS]
+    # Counted, so that a set that comes back (episode added, then removed) is built again.
+    earlier = runs.runs_tagged(instance, dataset=name, finished=identity)
+    if earlier >= MOST_ATTEMPTS:
+        return (
+            f"{earlier} updates for the same episodes did not complete; look at them and "
+            f"materialise {name}/{naming.DATASET} by hand"
+        )
+    cursor.behind_since = now_s
+    return dg.RunRequest(
+        run_key=f"{name}:{identity}:{earlier}",
+        tags={
+            **run_tags(workspace.config),
+            naming.FINISHED_TAG: identity,
+            naming.MAX_RUNTIME_TAG: str(DATASET_UPDATE_S),
+        },
+    )
+
+
+def _is_nothing_yet(workspace: Workspace) -> bool:
+    """No verdict and no dataset: an update would only say so."""
+    if BucketRecords(workspace).versions():
+        return False
+    formats = workspace.config.dataset.formats
+    return not any(dataset_roots(workspace, fmt) for fmt in formats)
+
+
+def refusal_events(workspace: Workspace, cursor: DatasetCursor) -> list[dg.AssetMaterialization]:
+    """The list of refused episodes as an event, if it differs from the one last reported."""
+    from lerobot_pipelines.defs.shown import shown_refusals
+
+    digest = hashlib.sha256()
+    for info in workspace.storage.list(failures_folder(workspace)):
+        digest.update(f"{info.key}\0{info.etag}\n".encode())
+    refusals = digest.hexdigest()[:FINGERPRINT_DIGITS]
+    if refusals == cursor.refusals:
+        return []
+    cursor.refusals = refusals
+    return [
+        dg.AssetMaterialization(
+            asset_key=naming.asset_key(workspace.dataset, naming.REFUSED),
+            metadata=shown_refusals(list_failures(workspace)),
+        )
+    ]

@@ -1,0 +1,37 @@
+"""What assets and sensors are handed at run time. No algorithm, no state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from lerobot_pipelines.config import override
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
+
+
+class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Opens a dataset's bucket, with single keys of its configuration overridden for one run.
+
+    In the launchpad: ``resources: {pipeline: {config: {overrides: {alignment.strategy: window}}}}``
+    changes every step of that run alike. What was made so is marked with the hash of the
+    overridden configuration and counts as stale beside the dataset's own.
+    """
+
+    overrides: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Configuration keys for this run only, e.g. {'alignment.strategy': 'window'}.",
+    )
+    cache_dir: str | None = Field(
+        default=None,
+        description="Folder for temporary files of this machine; default: "
+        "$LEROBOT_PIPELINES_CACHE, else the system's temporary directory.",
+    )
+
+    def workspace(self, config: DatasetConfig) -> Workspace:
+        """Raises ``ConfigError`` if an override names an unknown key or a wrong value."""
+        resolved = override(config, self.overrides) if self.overrides else config
+        return open_workspace(resolved, cache_dir=Path(self.cache_dir) if self.cache_dir else None)

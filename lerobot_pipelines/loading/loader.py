@@ -1,0 +1,105 @@
+"""A DataLoader that knows how far the training is, and so can be resumed within an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch.utils.data
+
+from lerobot_pipelines.errors import ConfigError
+from lerobot_pipelines.loading.batches import collate
+from lerobot_pipelines.loading.chunks import ChunkDataset
+from lerobot_pipelines.loading.epochs import Consumed, Pass
+from lerobot_pipelines.loading.placement import placement_of
+from lerobot_pipelines.loading.streams import StreamDataset, stream_of_chunks
+
+STATE_VERSION = 1
+
+
+class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
+    """Batches of a stream. ``len`` is the batches of this rank in a whole epoch.
+
+    ``state_dict`` counts what the training has taken, not what workers have prefetched; a loader of
+    a new process that loads it yields the rest of the epoch, then whole epochs. It holds the same
+    on every rank.
+    """
+
+    dataset: StreamDataset
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        self._batches = 0
+        self._pass: Pass | None = None
+        inner = super().__iter__()
+        # Single-process loaders claim their pass without a token; see ``EpochBook.claim``.
+        self._token: int | None = int(inner._base_seed) if self.num_workers else None
+        return self._counted(inner)
+
+    def _counted(self, inner: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for batch in inner:
+            if self._pass is None:
+                self._pass = self.dataset.begun(self._token)
+            self._batches += 1
+            yield batch
+        self._pass = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-able. At the end of an epoch it stands for the beginning of the next."""
+        current: Pass | None = getattr(self, "_pass", None)
+        if current is None:
+            return {"version": STATE_VERSION, "pass": self.dataset.upcoming().to_json()}
+        taken = Consumed(
+            self._batches, self._batch(), placement_of(self.dataset).world, max(self.num_workers, 1)
+        )
+        before = current.consumed
+        if before and replace(before[-1], batches=0) == replace(taken, batches=0):
+            taken = replace(taken, batches=before[-1].batches + taken.batches)
+            before = before[:-1]
+        rest = replace(current, consumed=(*before, taken))
+        return {"version": STATE_VERSION, "pass": rest.to_json()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken. ``ConfigError`` for the state of another stream."""
+        if state.get("version") != STATE_VERSION:
+            raise ConfigError(f"the loader's state has version {state.get('version')!r}, not 1")
+        rest = Pass.from_json(state["pass"])
+        if len(rest.quotas) != len(self.dataset.readings):
+            raise ConfigError(
+                f"the loader's state is of {len(rest.quotas)} datasets, not "
+                f"{len(self.dataset.readings)}"
+            )
+        self.dataset.resume(rest)
+
+    def _batch(self) -> int:
+        assert self.batch_size is not None
+        return self.batch_size
+
+
+def make_loader(
+    dataset: StreamDataset | ChunkDataset,
+    batch_size: int,
+    *,
+    num_workers: int = 0,
+    seed: int = 0,
+    shuffle: bool = True,
+    **settings: Any,
+) -> Loader:
+    """Batches of a dataset, on every rank the same number.
+
+    ``seed`` and ``shuffle`` are for a ``ChunkDataset``; a stream has its own. ``settings`` go to
+    ``torch.utils.data.DataLoader`` (``persistent_workers``, ``pin_memory``, ``prefetch_factor``,
+    ``drop_last``, ``collate_fn``, ...).
+    """
+    for name in ("sampler", "batch_sampler"):
+        if settings.get(name) is not None:
+            raise ConfigError(f"{name}: the dataset has an order of its own")
+    if isinstance(dataset, ChunkDataset):
+        dataset = stream_of_chunks(dataset, seed=seed, shuffle="full" if shuffle else "none")
+    pictures_later = settings.get("collate_fn") is None
+    if pictures_later:
+        settings["collate_fn"] = collate
+    dataset = dataset.for_loader(batch_size, pictures_later=pictures_later)
+    if num_workers and dataset.needs_spawn:
+        settings.setdefault("multiprocessing_context", "spawn")
+    return Loader(dataset, batch_size=batch_size, num_workers=num_workers, **settings)

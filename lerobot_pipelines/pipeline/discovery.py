@@ -1,0 +1,276 @@
+"""Which episodes the bucket holds, and which objects each is made of.
+
+Keys are paths below the raw prefix. With ``storage.sources`` each source is a raw prefix of its own
+below it, and its name is the first part of its episodes' keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.model import EpisodeSource, Member
+from lerobot_pipelines.pipeline.keys import encode_key
+from lerobot_pipelines.pipeline.tree import Probes, episode_keys_below
+from lerobot_pipelines.recordings.layout import (
+    MARKER_NAME,
+    OVERRIDES_NAME,
+    UPLOADING_NAME,
+    EpisodeLayout,
+    Section,
+    bag_sidecars,
+    beside,
+    is_bag,
+    is_data,
+    is_ignored,
+    section_names,
+)
+from lerobot_pipelines.storage.base import ObjectInfo, Storage
+from lerobot_pipelines.storage.names import join, key_fault, shown
+
+logger = logging.getLogger(__name__)
+
+SECOND_NS = 1_000_000_000
+
+# An upload that stands still for so long was given up: let it be refused where people see it.
+ABANDONED_AFTER_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``keys`` in UTF-8 byte order; ``bad``: names that cannot be partitions, and why not."""
+
+    keys: tuple[str, ...]
+    bad: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What the listing says of one episode: its members by path, and signs of its upload."""
+
+    members: dict[str, ObjectInfo]
+    signs: frozenset[str]
+
+
+def list_names(
+    storage: Storage,
+    config: DatasetConfig,
+    *,
+    known: Collection[str] = frozenset(),
+    probes: Probes | None = None,
+) -> Names:
+    """All episodes, from one walk over listings of folders only.
+
+    Folders in ``known`` are episodes without a look into them: a bucket of 100,000 costs a hundred
+    requests instead of 100,000. ``probes`` bounds how many others are looked into; those left over
+    are missing from the answer. Bags are left out where no stream or camera has a topic.
+    """
+    reads_bags = _reads_bags(config)
+    keys: list[str] = []
+    bad: list[tuple[str, str]] = []
+    for key in episode_keys_below(storage, config, known, probes):
+        if is_bag(key) and not reads_bags:
+            logger.info("%s is a bag, and the configuration names no topic; left out", shown(key))
+        elif key in known or (fault := _fault(key)) is None:
+            keys.append(key)
+        else:
+            bad.append((key, fault))
+    return Names(tuple(keys), tuple(bad))
+
+
+def list_episode_keys(storage: Storage, config: DatasetConfig) -> Iterator[str]:
+    """The keys of all episodes, in UTF-8 byte order; see ``list_names``."""
+    return iter(list_names(storage, config).keys)
+
+
+def list_bad_names(storage: Storage, config: DatasetConfig) -> Iterator[tuple[str, str]]:
+    """Episodes whose names cannot be partitions, each with the reason as a sentence."""
+    return iter(list_names(storage, config).bad)
+
+
+def list_members(storage: Storage, config: DatasetConfig, key: str) -> tuple[Member, ...]:
+    """The objects that an episode is made of, by path; empty if there are none.
+
+    Hidden and unfinished files, markers and files of other kinds are no members. Raises ``Refused``
+    (bad_name) for a key that is none.
+    """
+    return tuple(
+        Member(path, info.size, info.etag)
+        for path, info in sorted(_look(storage, config, key).members.items(), key=_byte_order)
+    )
+
+
+def fingerprint(members: Sequence[Member]) -> str:
+    """SHA-256 over path, size and ETag of the members in any order: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for member in sorted(members, key=lambda member: member.path.encode()):
+        digest.update(f"{member.path}\0{member.size}\0{member.etag}\n".encode())
+    return digest.hexdigest()
+
+
+def episode_source(key: str, root: Path, members: Sequence[Member], uri: str) -> EpisodeSource:
+    """The episode as local files below ``root``, the folder that stands for the raw prefix."""
+    return EpisodeSource(key, root, tuple(members), uri)
+
+
+def readiness(
+    storage: Storage, config: DatasetConfig, key: str, members: Sequence[Member], now_ns: int
+) -> str | None:
+    """Why the episode should not be converted yet, or None if it is ready.
+
+    A marker (``scanner.marker``, else ``_READY`` as the publisher writes it) makes it ready at
+    once; with ``scanner.marker`` nothing else does. One whose publisher is at work, or died, waits.
+    Otherwise a folder has enough files, and joints as well as images where the configuration wants
+    both; and nothing of an episode was touched for the quiet period. One that stays incomplete for
+    an hour counts as ready: it will be refused, with a reason that people see.
+    """
+    scanner = config.storage.scanner
+    found = _look(storage, config, key, with_signs=True)
+    if (scanner.marker or MARKER_NAME) in found.signs:
+        return None
+    if UPLOADING_NAME in found.signs:
+        return "being published; if nobody does, its upload broke off: publish it again"
+    if scanner.marker is not None:
+        return f"no {scanner.marker} yet"
+    if not is_bag(key) and len(members) < scanner.min_episode_files:
+        return f"{len(members)} of at least {scanner.min_episode_files} files so far"
+    newest_ns = max((info.modified_ns for info in found.members.values()), default=now_ns)
+    age_s = (now_ns - newest_ns) / SECOND_NS
+    # Clocks of the store and of this machine differ a little: just ahead is young as well.
+    if abs(age_s) < scanner.quiet_period_s:
+        return f"younger than the quiet period of {scanner.quiet_period_s:g} s"
+    missing = None if is_bag(key) else _missing_section(config, key, members)
+    return missing if age_s < ABANDONED_AFTER_S else None
+
+
+def upload_signs(storage: Storage, config: DatasetConfig, key: str) -> frozenset[str]:
+    """The object keys of every marker and sign of an upload that the episode has."""
+    raw = config.storage.raw_prefix
+    names = _sign_names(config)
+    places = [beside(folder, name) for folder in _sign_folders(config, key) for name in names]
+    return frozenset(place for place in (join(raw, one) for one in places) if storage.head(place))
+
+
+def source_of(config: DatasetConfig, key: str) -> str | None:
+    """The configured source an episode came from; None if the dataset has no sources."""
+    found = [
+        source
+        for source in (source.strip("/") for source in config.storage.sources)
+        if key == source or key.startswith(f"{source}/")
+    ]
+    return max(found, key=len) if found else None
+
+
+def task_of(key: str, source: str | None = None) -> str:
+    """The task's folder in words ("pick_up-bottle/episode_1" is "pick up bottle").
+
+    An episode that lies in no folder but its source's gets its own name.
+    """
+    if source is not None:
+        key = key.removeprefix(f"{source.strip('/')}/")
+    folder, _, name = key.rpartition("/")
+    task = folder.rpartition("/")[2] if folder else name.partition(".")[0]
+    return " ".join(task.replace("_", " ").replace("-", " ").split()) or key
+
+
+def _fault(key: str) -> str | None:
+    try:
+        encode_key(key)
+    except Refused as refusal:
+        return refusal.message
+    return None
+
+
+def _reads_bags(config: DatasetConfig) -> bool:
+    topics = [*(s.topic for s in config.streams), *(c.topic for c in config.cameras)]
+    return not topics or any(topic is not None for topic in topics)
+
+
+def _look(
+    storage: Storage, config: DatasetConfig, key: str, *, with_signs: bool = False
+) -> _Listing:
+    """``with_signs`` is for bags only, where each costs a request; folders' are listed anyway."""
+    encode_key(key)
+    raw = config.storage.raw_prefix.strip("/")
+    names = _sign_names(config)
+    if is_bag(key) and (info := storage.head(join(raw, key))) is not None:
+        paths = (*bag_sidecars(key), beside(key, OVERRIDES_NAME))
+        described = ((path, storage.head(join(raw, path))) for path in paths)
+        members = {key: info} | {path: found for path, found in described if found is not None}
+        places = {join(raw, f"{key}{dot}{name}"): name for name in names for dot in (".", "")}
+        there = (name for place, name in places.items() if with_signs and storage.head(place))
+        return _Listing(members, frozenset(there))
+    layout = EpisodeLayout(key, config.layout)
+    folders = (key, *_section_folders(config, key).values())
+    found: dict[str, ObjectInfo] = {}
+    signs: set[str] = set()
+    for folder in folders:
+        for info in storage.list(join(raw, folder)):
+            path = info.key[len(raw) + 1 :] if raw else info.key
+            if not _is_member(layout, path):
+                above, _, name = path.rpartition("/")
+                if name in names and (above == folder or above in layout.folders):
+                    signs.add(name)
+                continue
+            if (fault := key_fault(info.key)) is not None:
+                logger.warning("episode %s: the file %s %s; left out", key, shown(path), fault)
+                continue
+            found[path] = info
+    if any(layout.place(path) is not None for path in found):
+        # A bag inside a folder episode is another copy of it.
+        found = {p: i for p, i in found.items() if layout.place(p) or _is_about(layout, p)}
+    return _Listing(found, frozenset(signs))
+
+
+def _is_member(layout: EpisodeLayout, path: str) -> bool:
+    place = layout.place(path)
+    if place is not None and is_data(place.path, place.section):
+        return not any(is_ignored(part) for part in place.path.split("/"))
+    if _is_about(layout, path):
+        return True
+    folder, _, name = path.rpartition("/")
+    return folder == layout.key and is_data(name, None) and not is_ignored(name)
+
+
+def _is_about(layout: EpisodeLayout, path: str) -> bool:
+    return layout.is_metadata(path) or layout.is_overrides(path)
+
+
+def _section_folders(config: DatasetConfig, key: str) -> dict[Section, str]:
+    """Where the split layout keeps the episode's joints and images, below the raw prefix."""
+    source = source_of(config, key) or ""
+    rest = key[len(source) :].strip("/")
+    return {
+        section: join(source, name, rest) for section, name in section_names(config.layout).items()
+    }
+
+
+def _sign_names(config: DatasetConfig) -> tuple[str, ...]:
+    return config.storage.scanner.marker or MARKER_NAME, UPLOADING_NAME
+
+
+def _sign_folders(config: DatasetConfig, key: str) -> tuple[str, ...]:
+    return (key,) if is_bag(key) else (key, *_section_folders(config, key).values())
+
+
+def _missing_section(config: DatasetConfig, key: str, members: Sequence[Member]) -> str | None:
+    layout = EpisodeLayout(key, config.layout)
+    places = (layout.place(member.path) for member in members)
+    there = {place.section for place in places if place is not None}
+    if len(there) != 1:  # both, or a ROS 2 folder
+        return None
+    wanted = {
+        Section.JOINTS: bool(config.streams) or not config.cameras,
+        Section.IMAGES: bool(config.cameras) or not config.streams,
+    }
+    missing = [section for section in Section if wanted[section] and section not in there]
+    return f"only {next(iter(there))} so far" if missing else None
+
+
+def _byte_order(item: tuple[str, ObjectInfo]) -> bytes:
+    return item[0].encode()

@@ -1,0 +1,239 @@
+"""One dataset per episode: ``dataset.pattern`` with ``{episode_id}``.
+
+Each is an ordinary dataset of one recording, with a ledger of its own. What was made of which
+record, and where, is kept in ``<work_prefix>/<dataset>/episode_datasets.json``, so that an update
+reads only records that are new or changed, and finds the dataset of an episode that went away or
+got another strategy. A folder is noted there before anything is written to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from lerobot_pipelines.config.hashing import dataset_hash
+from lerobot_pipelines.config.rules_dataset import episode_folder
+from lerobot_pipelines.config.schema import DatasetConfig, Format
+from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
+from lerobot_pipelines.datasets.ledger import Kind, ledger_folder
+from lerobot_pipelines.datasets.options import options_of
+from lerobot_pipelines.datasets.records import EpisodeRecord
+from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.pipeline.artifacts import dataset_folder, read_artifact, records_folder
+from lerobot_pipelines.pipeline.keys import decode_key, encode_key
+from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.storage.names import join
+
+INFO_PATH = "meta/info.json"
+
+
+class Made(BaseModel):
+    """An episode's dataset. ``folders`` below the converted prefix: more than one in a change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    etag: str = ""  # of the record
+    made_with: str = ""  # configuration and formats
+    folders: tuple[str, ...] = ()
+    sizes: dict[str, tuple[int, int]] = {}  # format -> episodes, frames
+    skipped: str | None = None
+    stale: bool = False
+
+
+class State(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    made: dict[str, Made] = {}  # by partition key
+
+
+@dataclass(frozen=True, slots=True)
+class _OneRecord:
+    """See ``datasets.records.RecordSource``."""
+
+    object_key: str
+    etag: str
+    record: EpisodeRecord
+
+    def versions(self) -> Mapping[str, str]:
+        return {self.object_key: self.etag}
+
+    def read(self, object_key: str) -> EpisodeRecord:
+        return self.record
+
+
+def update_episode_datasets(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
+    """Make, replace and remove datasets until each ready episode has its own.
+
+    One ``DatasetUpdate`` for each format sums up all of them. Raises ``Transient`` as
+    ``update_dataset`` does; what was done until then stays and is not done again.
+    """
+    before = read_state(workspace).made
+    made = dict(before)
+    versions = {
+        info.key.rpartition("/")[2].removesuffix(".json"): (info.key, info.etag)
+        for info in workspace.storage.list(records_folder(workspace))
+    }
+    made_with = _made_with(workspace.config)
+    todo = {
+        partition: _read_record(workspace, key)
+        for partition, (key, etag) in versions.items()
+        if (before.get(partition, Made()).etag, before.get(partition, Made()).made_with)
+        != (etag, made_with)
+    }
+    for partition, record in todo.items():
+        if isinstance(record, EpisodeRecord) and record.passed:
+            folder = _folder(workspace.config, record)
+            old = made.get(partition, Made())
+            made[partition] = Made(folders=(*(f for f in old.folders if f != folder), folder))
+    gone = [partition for partition in before if partition not in versions]
+    if todo or gone:
+        _write_state(workspace, made)
+    for partition in gone:
+        _remove(workspace, partition, made.pop(partition).folders)
+    for partition, record in todo.items():
+        key, etag = versions[partition]
+        done = _make(workspace, partition, key, etag, record, made.get(partition, Made()))
+        made[partition] = done.model_copy(update={"etag": etag, "made_with": made_with})
+    if todo or gone:
+        _write_state(workspace, made)
+    formats = workspace.config.dataset.formats
+    return tuple(_summed_up(workspace, fmt, before, made) for fmt in formats)
+
+
+def read_state(workspace: Workspace) -> State:
+    try:
+        return State.model_validate_json(workspace.storage.read(_state_key(workspace)))
+    except ObjectNotFound:
+        return State()
+
+
+def episode_roots(workspace: Workspace, fmt: Format) -> Iterator[str]:
+    """The object prefix of each episode's dataset that was made."""
+    for one in read_state(workspace).made.values():
+        if str(fmt) in one.sizes:
+            yield join(workspace.config.storage.converted_prefix, one.folders[-1], fmt.value)
+
+
+def _make(
+    workspace: Workspace,
+    partition: str,
+    object_key: str,
+    etag: str,
+    record: EpisodeRecord | str,
+    planned: Made,
+) -> Made:
+    if isinstance(record, str) or not record.passed:
+        _remove(workspace, partition, planned.folders)
+        return Made(skipped=record if isinstance(record, str) else _broken(record))
+    *others, folder = planned.folders
+    _remove(workspace, partition, tuple(others))
+    config = _config_of(workspace.config, partition, folder)
+    source = _OneRecord(object_key, etag, record)
+    sizes: dict[str, tuple[int, int]] = {}
+    skipped, stale = None, False
+    for fmt in config.dataset.formats:
+        with workspace.scratch() as scratch:
+            update = update_dataset(workspace.storage, config, fmt, source, scratch=scratch)
+        if update.episodes:
+            sizes[str(fmt)] = (update.episodes, update.frames)
+        skipped = next(iter(update.skipped.values()), skipped)
+        stale = stale or bool(update.stale) or not update.episodes
+    return Made(folders=(folder,), sizes=sizes, skipped=skipped, stale=stale and skipped is None)
+
+
+def _remove(workspace: Workspace, partition: str, folders: tuple[str, ...]) -> None:
+    """Take the datasets away, what makes them visible first."""
+    storage = workspace.storage
+    for folder in folders:
+        for fmt in Format:
+            root = join(workspace.config.storage.converted_prefix, folder, fmt.value)
+            storage.delete(f"{root}/{INFO_PATH}")
+            for info in list(storage.list(root)):
+                storage.delete(info.key)
+            config = _config_of(workspace.config, partition, folder)
+            for info in list(storage.list(ledger_folder(config, fmt))):
+                storage.delete(info.key)
+
+
+def _config_of(config: DatasetConfig, partition: str, folder: str) -> DatasetConfig:
+    """The configuration of one episode's dataset: its folder written out, a ledger of its own."""
+    work = join(config.storage.work_prefix, config.dataset.name, "single", partition)
+    dataset = config.dataset.model_copy(update={"pattern": folder})
+    storage = config.storage.model_copy(update={"work_prefix": work})
+    return config.model_copy(update={"dataset": dataset, "storage": storage})
+
+
+def _folder(config: DatasetConfig, record: EpisodeRecord) -> str:
+    """``{episode_id}`` is the partition key, short of a source that the pattern names: one folder
+    whatever the episode is called, so that no dataset lies in another."""
+    episode = record.key
+    if record.source is not None and "{source}" in config.dataset.pattern:
+        episode = episode.removeprefix(f"{record.source}/")
+    strategy = str(record.provenance["strategy"])
+    return episode_folder(config, record.source or "", encode_key(episode), strategy)
+
+
+def _read_record(workspace: Workspace, object_key: str) -> EpisodeRecord | str:
+    """The record, or why it cannot be used."""
+    try:
+        return read_artifact(workspace, object_key, EpisodeRecord)
+    except ObjectNotFound:
+        return "its record went away meanwhile"
+    except Refused as refusal:
+        return refusal.message
+
+
+def _broken(record: EpisodeRecord) -> str:
+    names = [one.name for one in record.checks if not one.passed and one.severity == "error"]
+    return f"[check_failed] {', '.join(names)}"
+
+
+def _made_with(config: DatasetConfig) -> str:
+    parts = (
+        dataset_hash(config),
+        config.dataset.pattern,
+        ",".join(config.dataset.formats),
+        options_of(config).model_dump_json(),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _summed_up(
+    workspace: Workspace, fmt: Format, before: Mapping[str, Made], now: Mapping[str, Made]
+) -> DatasetUpdate:
+    name = str(fmt)
+    was = {partition for partition, one in before.items() if name in one.sizes}
+    there = {partition for partition, one in now.items() if name in one.sizes}
+    replaced = {partition for partition in was & there if before[partition] != now[partition]}
+    kind: Kind = "rewrite"
+    if was <= there and not replaced:
+        kind = "none" if was == there else "append" if was else "create"
+    return DatasetUpdate(
+        format=fmt,
+        root=dataset_prefix(workspace.config, fmt),
+        kind=kind,
+        episodes=sum(now[partition].sizes[name][0] for partition in there),
+        frames=sum(now[partition].sizes[name][1] for partition in there),
+        added=_keys(there - was),
+        replaced=_keys(replaced),
+        removed=_keys(was - there),
+        skipped={decode_key(p): one.skipped for p, one in now.items() if one.skipped is not None},
+        stale=_keys({partition for partition, one in now.items() if one.stale}),
+    )
+
+
+def _keys(partitions: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(decode_key(partition) for partition in partitions))
+
+
+def _write_state(workspace: Workspace, made: Mapping[str, Made]) -> None:
+    data = State(made=dict(made)).model_dump_json().encode()
+    workspace.storage.write(_state_key(workspace), data)
+
+
+def _state_key(workspace: Workspace) -> str:
+    return f"{dataset_folder(workspace)}/episode_datasets.json"

@@ -1,0 +1,124 @@
+"""Asynchronous saving as methods of a dataset: functions that work on any, and a mix-in.
+
+``enable_async_saving`` gives a dataset object these functions as methods. Its ``save_episode``
+goes on working: it saves after the episodes submitted before it, and raises if it cannot.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from lerobot_pipelines.recorder.async_saver import AsyncEpisodeSaver
+from lerobot_pipelines.recorder.results import EpisodeResult, SaveFailed, SaverStatus
+
+_SAVER = "_async_episode_saver"
+
+
+def enable_async_saving(
+    dataset: Any, max_queue_size: int = 10, save_timeout: float = 300.0, **options: Any
+) -> AsyncEpisodeSaver:
+    """Save this dataset's episodes in the background from now on; again does nothing.
+
+    ``options`` are the other ones of ``AsyncEpisodeSaver``, which is returned.
+    """
+    if (saver := _saver_of(dataset)) is not None:
+        return saver
+    saver = AsyncEpisodeSaver(dataset, max_queue_size, save_timeout, **options)
+    setattr(dataset, _SAVER, saver)
+    for function in (*_METHODS, save_episode):
+        if function is save_episode or not hasattr(type(dataset), function.__name__):
+            setattr(dataset, function.__name__, partial(function, dataset))
+    return saver
+
+
+def save_episode_async(dataset: Any, episode_data: Any = None) -> bool:
+    """Hand over ``episode_data``, or what ``add_frame`` collected, and give it a fresh buffer.
+
+    True: it is saved in the background. False: the queue was full, so it was saved in place. Either
+    way ``get_async_save_results`` has the result. Raises ``RuntimeError`` if not enabled.
+    """
+    saver = _enabled(dataset)
+    buffer = dataset.episode_buffer if episode_data is None else episode_data
+    index = _index_of(buffer, saver)
+    if saver.submit_episode(buffer, index):
+        return True
+    saver.save_in_place(buffer, index)
+    return False
+
+
+def save_episode(dataset: Any, episode_data: Any = None, **options: Any) -> None:
+    """What ``dataset.save_episode`` is while saving is asynchronous. Raises ``SaveFailed``.
+
+    ``options`` are lerobot's for encoding, which is the saver's own business here.
+    """
+    saver = _enabled(dataset)
+    buffer = dataset.episode_buffer if episode_data is None else episode_data
+    result = saver.save_in_place(buffer, _index_of(buffer, saver))
+    if not result.success:
+        raise SaveFailed(f"episode {result.episode_index} was not saved: {result.error}")
+
+
+def get_async_save_status(dataset: Any) -> SaverStatus:
+    """See ``AsyncEpisodeSaver.get_status``."""
+    return _enabled(dataset).get_status()
+
+
+def wait_for_async_saves(dataset: Any, timeout: float | None = None) -> bool:
+    """See ``AsyncEpisodeSaver.wait_for_completion``."""
+    return _enabled(dataset).wait_for_completion(timeout)
+
+
+def get_async_save_results(dataset: Any, timeout: float = 0.0) -> list[EpisodeResult]:
+    """See ``AsyncEpisodeSaver.get_results``."""
+    return _enabled(dataset).get_results(timeout)
+
+
+def disable_async_saving(dataset: Any, wait: bool = True, timeout: float | None = None) -> bool:
+    """Make the dataset what it was. See ``AsyncEpisodeSaver.stop``; True also if not enabled."""
+    saver = _saver_of(dataset)
+    if saver is None:
+        return True
+    stopped = saver.stop(wait, timeout)
+    if stopped:
+        for name in (_SAVER, "save_episode", *(function.__name__ for function in _METHODS)):
+            dataset.__dict__.pop(name, None)
+    return stopped
+
+
+_METHODS = (
+    save_episode_async,
+    get_async_save_status,
+    wait_for_async_saves,
+    get_async_save_results,
+    disable_async_saving,
+)
+
+
+class AsyncSavingMixin:
+    """The same functions as methods, for a dataset class of one's own."""
+
+    enable_async_saving = enable_async_saving
+    save_episode_async = save_episode_async
+    get_async_save_status = get_async_save_status
+    wait_for_async_saves = wait_for_async_saves
+    get_async_save_results = get_async_save_results
+    disable_async_saving = disable_async_saving
+
+
+def _saver_of(dataset: Any) -> AsyncEpisodeSaver | None:
+    saver = getattr(dataset, "__dict__", {}).get(_SAVER)
+    return saver if isinstance(saver, AsyncEpisodeSaver) else None
+
+
+def _enabled(dataset: Any) -> AsyncEpisodeSaver:
+    if (saver := _saver_of(dataset)) is None:
+        raise RuntimeError("call enable_async_saving first")
+    return saver
+
+
+def _index_of(buffer: Any, saver: AsyncEpisodeSaver) -> int:
+    """The index an episode goes by in results: its buffer's own, else the number submitted."""
+    if isinstance(buffer, dict) and isinstance(buffer.get("episode_index"), int):
+        return int(buffer["episode_index"])
+    return saver.get_status()["total_submitted"]

@@ -1,0 +1,219 @@
+"""Saves into a real ``LeRobotDataset`` (0.3, format v2.1; 0.4, format v3.0) from another thread.
+
+lerobot saves ``dataset.episode_buffer`` and changes the dataset while it does. Here a shadow of the
+dataset does it: an object of the same class with a buffer of its own; what it learned is copied
+back afterwards. Takes are numbered as they are recorded; the index in the dataset is given when a
+take is saved, so a failure leaves no hole. Every v3.0 episode gets files of its own: lerobot's open
+parquet writers make a dataset that cannot be read after a crash, and an mp4 that is rewritten to
+append an episode can lose all of its episodes. Loading knows no difference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lerobot_pipelines.recorder.picture_writer import PictureWriter
+from lerobot_pipelines.recorder.spool import Spool, SpooledEpisode, spool_folder
+from lerobot_pipelines.recorder.undo import PICTURES, DatasetUndo
+
+# What belongs to the recording thread; everything else is the shadow's to change.
+_RECORDING = ("episode_buffer", "image_writer", "_streaming_encoder", "batch_encoding_size")
+_REPLACED = ("create_episode_buffer", "clear_episode_buffer", "_get_image_file_path")
+_ONE_FILE_PER_EPISODE = ("data_files_size_in_mb", "video_files_size_in_mb")
+
+
+class InterruptedSave(RuntimeError):
+    """The dataset was opened as a crash left it."""
+
+
+class LerobotTarget:
+    """The dataset, its spool and its pictures. See ``Target``."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        self._class = type(dataset)
+        self._meta_class = type(dataset.meta)
+        self._root = Path(dataset.root)
+        self._cameras = list(dataset.meta.camera_keys)
+        folder = spool_folder(self._root)
+        self._spool = Spool(folder)
+        self._undo = DatasetUndo(self._root, folder / "undo")
+        self._next_take = 0
+        self._shadow: Any = None
+        self._found: dict[str, Any] = {}
+
+    def attach(self) -> list[tuple[int, Any]]:
+        """Take over recording and saving. Raises ``InterruptedSave``, ``SpoolInUse``, or
+        ``ValueError`` if frames were recorded already."""
+        dataset = self._dataset
+        if dataset.episode_buffer is not None and dataset.episode_buffer["size"]:
+            raise ValueError("save or clear the episode in progress before saving asynchronously")
+        if self._undo.is_pending:
+            raise InterruptedSave(
+                f"a crash interrupted a save into {self._root}; run lerobot-pipelines recover "
+                f"{self._root} and open the dataset again"
+            )
+        self._spool.open()
+        if (take := self._undo.committed) is not None:
+            self._spool.discard(take)
+            self._undo.forget()
+        shutil.rmtree(self._root / PICTURES, ignore_errors=True)
+        self._found = {name: getattr(dataset, name, None) for name in _RECORDING}
+        self._close_writers(dataset)
+        self._shadow = object.__new__(self._class)
+        if all(hasattr(self._meta_class, name) for name in _ONE_FILE_PER_EPISODE):
+            dataset.meta.__class__ = _one_file_per_episode(self._meta_class)
+        left = list(self._spool.submitted())
+        numbers = [episode.number for episode in left]
+        self._next_take = max([dataset.meta.total_episodes, *(number + 1 for number in numbers)])
+        dataset.image_writer = PictureWriter(compressed=dataset.meta.image_keys)
+        if "_streaming_encoder" in dataset.__dict__:
+            # It holds one episode at a time, in memory.
+            dataset._streaming_encoder = None
+        dataset.create_episode_buffer = self._create_buffer
+        dataset.clear_episode_buffer = self._clear_buffer
+        dataset._get_image_file_path = self._picture_path
+        dataset.episode_buffer = self._create_buffer()
+        return [(episode.index, episode) for episode in left]
+
+    def detach(self) -> None:
+        dataset = self._dataset
+        dataset.image_writer.stop()
+        for name in _REPLACED:
+            dataset.__dict__.pop(name, None)
+        for name, value in self._found.items():
+            if hasattr(dataset, name):
+                setattr(dataset, name, value)
+        dataset.meta.__class__ = self._meta_class
+        if hasattr(self._meta_class, "_close_writer") and dataset.meta.total_episodes:
+            # As after opening it again: else lerobot's next save overwrites the newest files,
+            # which it believes it still has open.
+            dataset.meta.load_metadata()
+            dataset.latest_episode = dataset.meta.latest_episode = None
+        dataset.episode_buffer = dataset.create_episode_buffer()
+        shutil.rmtree(self._root / PICTURES, ignore_errors=True)
+        self._spool.close()
+
+    def admit(self, buffer: Any, episode_index: int) -> SpooledEpisode:
+        number = int(buffer["episode_index"])
+        if self._dataset.episode_buffer is buffer:
+            self._dataset.episode_buffer = self._create_buffer()
+        try:
+            if not buffer["size"]:
+                raise ValueError("the episode has no frames")
+            # Nearly all of them are on disk; then the episode survives whatever comes.
+            self._dataset.image_writer.wait_for(number)
+            return self._spool.put(number, episode_index, buffer, self._cameras)
+        except BaseException:
+            self._spool.discard(number)
+            raise
+
+    def save(self, payload: SpooledEpisode) -> int:
+        dataset, shadow, meta = self._dataset, self._shadow, self._dataset.meta
+        index: int = meta.total_episodes
+        buffer = self._spool.buffer_of(payload)
+        before = {key: value for key, value in dataset.__dict__.items() if key not in _REPLACED}
+        shadow.__dict__.update(before)
+        shadow.batch_encoding_size = 1
+        self._undo.begin()
+        meta_before = {key: _copied(value) for key, value in meta.__dict__.items()}
+        try:
+            shadow.episode_buffer = self._with_pictures(buffer, payload, index)
+            self._save_whole(shadow)
+            self._undo.commit(payload.number)
+        except BaseException:
+            for owner in (shadow, meta):
+                _drop_writer(owner)
+            meta.__dict__.update(meta_before)
+            self._undo.undo()
+            raise
+        for key, value in shadow.__dict__.items():
+            if key not in _RECORDING and value is not before.get(key):
+                setattr(dataset, key, value)
+        shutil.rmtree(self._root / PICTURES, ignore_errors=True)
+        self._spool.discard(payload.number)
+        self._undo.forget()
+        return index
+
+    def abandon(self, payload: SpooledEpisode, error: str) -> None:
+        self._spool.set_aside(payload, error)
+
+    def _save_whole(self, shadow: Any) -> None:
+        if hasattr(self._class, "finalize"):
+            # A fork of this process would stop the control loop and inherit its locks.
+            self._class.save_episode(shadow, parallel_encoding=False)
+        else:
+            self._class.save_episode(shadow)
+        self._close_writers(shadow)
+
+    def _close_writers(self, dataset: Any) -> None:
+        """Give the parquet files of 0.4 their footers."""
+        for owner in (dataset, dataset.meta):
+            if hasattr(owner, "_close_writer"):
+                owner._close_writer()
+
+    def _create_buffer(self, episode_index: int | None = None) -> dict[str, Any]:
+        """A buffer under a take number that no other has or had, so pictures never mix."""
+        number, self._next_take = self._next_take, self._next_take + 1
+        buffer: dict[str, Any] = self._class.create_episode_buffer(self._dataset, number)
+        return buffer
+
+    def _clear_buffer(self, delete_images: bool = True) -> None:
+        """Throw the take away. ``delete_images`` is lerobot's and always so."""
+        number = int(self._dataset.episode_buffer["episode_index"])
+        self._dataset.episode_buffer = self._create_buffer()
+        self._dataset.image_writer.discard(number)
+        self._spool.discard(number)
+
+    def _picture_path(self, episode_index: int, image_key: str, frame_index: int) -> Path:
+        """Pictures are written into the spool: the dataset's folder is the saver's alone."""
+        path: Path = self._class._get_image_file_path(
+            self._dataset, episode_index, image_key, frame_index
+        )
+        return self._spool.pictures(episode_index) / image_key / path.name
+
+    def _with_pictures(
+        self, buffer: dict[str, Any], episode: SpooledEpisode, index: int
+    ) -> dict[str, Any]:
+        """The buffer under its final index, its pictures linked to where lerobot looks."""
+        shutil.rmtree(self._root / PICTURES, ignore_errors=True)
+        buffer["episode_index"] = index
+        for camera in self._cameras:
+            source = self._spool.pictures(episode.number) / camera
+            paths = []
+            for frame in range(buffer["size"]):
+                path = self._class._get_image_file_path(self._dataset, index, camera, frame)
+                if frame == 0:
+                    path.parent.mkdir(parents=True)
+                os.link(source / path.name, path)
+                paths.append(str(path))
+            buffer[camera] = paths
+        return buffer
+
+
+def _one_file_per_episode(meta_class: type) -> type:
+    """Every file is as large as it may get, so lerobot begins the next one."""
+    full = property(lambda meta: 0)
+    return type(meta_class.__name__, (meta_class,), dict.fromkeys(_ONE_FILE_PER_EPISODE, full))
+
+
+def _copied(value: Any) -> Any:
+    """As it is now, where a save changes it in place."""
+    if isinstance(value, dict):
+        return {key: _copied(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return list(value)
+    return value.copy() if type(value).__name__ == "DataFrame" else value
+
+
+def _drop_writer(owner: Any) -> None:
+    """Close a parquet writer whose file goes away; on a full disk that fails too."""
+    writer = owner.__dict__.get("writer")
+    if writer is not None:
+        with contextlib.suppress(Exception):
+            writer.close()
+        owner.writer = None

@@ -1,0 +1,234 @@
+"""Numeric streams from a parquet file: only the columns asked for are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_pipelines.config.schema import StreamConfig
+from lerobot_pipelines.errors import ContentChanged, Reason, Refused
+from lerobot_pipelines.model import Stamps, Vectors
+from lerobot_pipelines.recordings.columns import (
+    Column,
+    ColumnKind,
+    Selection,
+    stamp_column,
+    value_columns,
+)
+from lerobot_pipelines.recordings.stamps import Numbers, chronological, stamps_of_numbers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A stream's usable samples: strictly increasing stamps (n,), finite values (n, d).
+
+    ``dropped`` counts the rows left out by reason: bad_stamp, non_finite, wrong_length,
+    duplicate_stamp.
+    """
+
+    stamps: Stamps
+    values: Vectors
+    element_names: tuple[str, ...]
+    rows: int
+    dropped: dict[str, int]
+    time_column: str
+    time_unit: str  # "s", "ms", "us", "ns" or "datetime"
+    backwards: int  # how often a stamp was before the one above it
+
+
+class ParquetFile:
+    """A file opened once for any number of streams. ``shown`` is its name in messages."""
+
+    def __init__(self, path: Path, shown: str) -> None:
+        import pyarrow.parquet as pq
+
+        self.shown = shown
+        self._path = path
+        with self._intact():
+            self._file = pq.ParquetFile(path)
+            self.columns = tuple(_columns(self._file.schema_arrow))
+
+    def samples(self, stream: StreamConfig | None, unit: str = "auto") -> Samples:
+        """The samples of a stream, in the file's units. None: what the file seems to hold.
+
+        ``unit`` is that of the stamps; "auto" detects it by magnitude. Raises ``Refused`` for
+        missing columns (missing_field), stamps without a meaning (bad_stamps) and damaged content
+        (corrupt_container).
+        """
+        time, named_unit = stamp_column(self.columns, self.shown)
+        selection = value_columns(self.columns, stream, self.shown)
+        table = self._table([time.name, *selection.names])
+        if time.kind is ColumnKind.MOMENT:
+            stamps, usable = _stamps_of_moments(table.column(time.name))
+            unit = "datetime"
+        else:
+            numbers = _numbers(table.column(time.name))
+            what = f'{self.shown}, column "{time.name}"'
+            stamps, unit, usable = stamps_of_numbers(numbers, unit, what, fallback=named_unit)
+        values, names, regular = _side_by_side(table, selection)
+        finite = np.isfinite(values).all(axis=1)
+        kept = np.flatnonzero(usable & regular & finite)
+        order, backwards, repeated = chronological(stamps[kept])
+        rows = kept[order]
+        dropped = {
+            "bad_stamp": int(np.count_nonzero(~usable)),
+            "wrong_length": int(np.count_nonzero(usable & ~regular)),
+            "non_finite": int(np.count_nonzero(usable & regular & ~finite)),
+            "duplicate_stamp": repeated,
+        }
+        return Samples(
+            stamps=stamps[rows],
+            values=np.ascontiguousarray(values[rows]),
+            element_names=names,
+            rows=len(stamps),
+            dropped={reason: count for reason, count in dropped.items() if count},
+            time_column=time.name,
+            time_unit=unit,
+            backwards=backwards,
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _table(self, names: list[str]) -> pa.Table:
+        import pyarrow as pa
+
+        # A nested column is read as a whole and then taken apart.
+        outer = set(self._file.schema_arrow.names)
+        wanted = list(dict.fromkeys(n if n in outer else n.split(".")[0] for n in names))
+        with self._intact():
+            table = self._file.read(columns=wanted, use_threads=False)
+            while any(pa.types.is_struct(field.type) for field in table.schema):
+                table = table.flatten()
+        return table
+
+    @contextmanager
+    def _intact(self) -> Iterator[None]:
+        """Turns what pyarrow raises for damaged content into a refusal."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ContentChanged(f"{self.shown} disappeared while the episode was read") from error
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise _corrupt(self._path, self.shown, error) from error
+        except OSError as error:
+            # Damage has no error number; a disk or a network that fails has.
+            if error.errno is not None:
+                raise
+            raise _corrupt(self._path, self.shown, error) from error
+
+
+def _columns(schema: pa.Schema) -> Iterator[Column]:
+    import pyarrow.types as types
+
+    numeric = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
+
+    def leaves(name: str, kind: Any) -> Iterator[Column]:
+        if types.is_struct(kind):
+            for field in kind:
+                yield from leaves(f"{name}.{field.name}", field.type)
+        elif any(is_kind(kind) for is_kind in numeric):
+            yield Column(name, ColumnKind.NUMBER)
+        elif types.is_timestamp(kind):
+            yield Column(name, ColumnKind.MOMENT)
+        elif _is_list(kind) and (
+            types.is_integer(kind.value_type) or types.is_floating(kind.value_type)
+        ):
+            yield Column(name, ColumnKind.LIST)
+        else:
+            yield Column(name, ColumnKind.OTHER)
+
+    for field in schema:
+        yield from leaves(field.name, field.type)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _numbers(column: pa.ChunkedArray) -> Numbers:
+    """Integers stay integers (float64 would lose nanoseconds) unless some are missing."""
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    if types.is_integer(column.type) and column.null_count == 0:
+        return cast(Numbers, column.cast(pa.int64(), safe=False).to_numpy())
+    if types.is_integer(column.type):
+        # 0 is no moment of this century, nor is the smallest integer with a unit given.
+        filled = column.cast(pa.int64(), safe=False).fill_null(np.iinfo(np.int64).min)
+        return cast(Numbers, filled.to_numpy())
+    if types.is_float32(column.type) or types.is_float16(column.type):
+        return cast(Numbers, column.cast(pa.float32()).to_numpy())
+    return cast(Numbers, column.cast(pa.float64(), safe=False).to_numpy())
+
+
+def _stamps_of_moments(column: pa.ChunkedArray) -> tuple[Stamps, NDArray[np.bool_]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    usable = pc.is_valid(column).to_numpy().astype(np.bool_)
+    moments = column.cast(pa.timestamp("ns", column.type.tz), safe=False)
+    return moments.cast(pa.int64()).fill_null(0).to_numpy(), usable
+
+
+def _side_by_side(
+    table: pa.Table, selection: Selection
+) -> tuple[Vectors, tuple[str, ...], NDArray[np.bool_]]:
+    """The selected values (n, d), their names, and which rows have the usual length."""
+    blocks: list[Vectors] = []
+    names: list[str] = []
+    regular = np.ones(table.num_rows, np.bool_)
+    for name in selection.names:
+        column = table.column(name)
+        block, has_usual_length = _block(column)
+        blocks.append(block)
+        regular &= has_usual_length
+        elements = range(block.shape[1])
+        names += [f"{name}_{i}" for i in elements] if _is_list(column.type) else [name]
+    values = np.concatenate(blocks, axis=1)[:, selection.elements]
+    return values, tuple(names[selection.elements]), regular
+
+
+def _block(column: pa.ChunkedArray) -> tuple[Vectors, NDArray[np.bool_]]:
+    """A column as (n, d) float64, and which rows have the usual length. Nulls are NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not _is_list(column.type):
+        values = column.cast(pa.float64(), safe=False).to_numpy()
+        return values.reshape(-1, 1), np.ones(len(values), np.bool_)
+    lengths = pc.list_value_length(column).fill_null(-1).to_numpy()
+    there = lengths[lengths >= 0]
+    width = int(np.bincount(there).argmax()) if len(there) else 0
+    regular = lengths == width
+    flat = pc.list_flatten(column.filter(pa.array(regular)))
+    block = np.full((len(lengths), width), np.nan)
+    block[regular] = flat.cast(pa.float64(), safe=False).to_numpy().reshape(-1, width)
+    return block, regular
+
+
+def _corrupt(path: Path, shown: str, error: Exception) -> Refused:
+    with path.open("rb") as stream:
+        head = stream.read(4)
+        size = stream.seek(0, 2)
+    if size == 0:
+        fault = "is empty (0 bytes)"
+    elif head == b"PAR1":
+        cause = " ".join(str(error).split())[:100]
+        fault = f"is a damaged or truncated parquet file of {size} bytes ({cause})"
+    else:
+        fault = "is no parquet file"
+    return Refused(Reason.CORRUPT_CONTAINER, f"{shown} {fault}; upload it again")

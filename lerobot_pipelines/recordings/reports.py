@@ -1,0 +1,30 @@
+"""What is known of a recording's streams before anything is aligned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lerobot_pipelines.model import Recording, StreamReport
+
+
+def report_streams(recording: Recording) -> list[StreamReport]:
+    """One report per stream, in the recording's order. Rates and gaps need two samples."""
+    reports = []
+    for name, stream in recording.streams.items():
+        steps_ns = np.diff(recording.timestamps(name))
+        reports.append(
+            StreamReport(
+                name=name,
+                kind=stream.kind,
+                origin=stream.origin,
+                clock=stream.clock,
+                count=stream.count,
+                start_ns=stream.start_ns,
+                end_ns=stream.end_ns,
+                median_rate_hz=1e9 / float(np.median(steps_ns)) if len(steps_ns) else None,
+                longest_gap_ms=float(steps_ns.max()) / 1e6 if len(steps_ns) else None,
+                dimension=stream.dimension,
+                details=stream.details,
+            )
+        )
+    return reports

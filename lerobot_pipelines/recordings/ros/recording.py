@@ -1,0 +1,239 @@
+"""A bag as a ``Recording``: numbers first, pictures second, in the order of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.errors import ConfigError, Reason, Refused
+from lerobot_pipelines.model import (
+    EpisodeSource,
+    Fault,
+    Picture,
+    Stamps,
+    Stream,
+    StreamKind,
+    Vectors,
+)
+from lerobot_pipelines.recordings.ros import pictures
+from lerobot_pipelines.recordings.ros.container import BagFile, LostMessage, Rows
+from lerobot_pipelines.recordings.ros.message_types import BadMessage
+from lerobot_pipelines.recordings.ros.plan import (
+    StreamPlan,
+    Topic,
+    plan_configured,
+    plan_everything,
+    topics_of,
+)
+from lerobot_pipelines.recordings.ros.survey import Survey, dimension_of, walk
+from lerobot_pipelines.recordings.ros.tally import Faults
+
+
+class _Streams(Mapping[str, Stream]):
+    """The streams by name, each read when it is first looked at."""
+
+    def __init__(self, recording: BagRecording) -> None:
+        self._recording = recording
+
+    def __getitem__(self, name: str) -> Stream:
+        return self._recording._stream(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._recording._all_streams())
+
+    def __len__(self) -> int:
+        return len(self._recording._all_streams())
+
+
+class BagRecording:
+    """One bag, or one recording split over several files.
+
+    The first pass is made when a stream is looked at: over the cameras alone if only cameras are
+    asked for (as the encoders do), else over everything configured, in one walk. Without a
+    configuration every topic of pictures or numbers is a stream; stamps are known at once and
+    values are read when ``vectors`` asks for them.
+
+    What a required stream is refused for is raised when it, or all streams, are looked at: more
+    of it damaged than ``filtering.max_corrupt_fraction`` (corrupt_picture, corrupt_container,
+    non_finite), or no message with the field asked for (missing_field). A stream that is not
+    required is then left out, and a fault says why.
+    """
+
+    def __init__(
+        self,
+        source: EpisodeSource,
+        file: BagFile,
+        config: DatasetConfig | None,
+        metadata: Mapping[str, Any],
+        faults: Sequence[Fault],
+        close_all: Callable[[], None],
+    ) -> None:
+        """``close_all`` is called by ``close``. Raises ``Refused`` as ``plan_configured`` does."""
+        self.source = source
+        self.metadata: Mapping[str, Any] = metadata
+        self.topics: Mapping[str, Topic] = topics_of(file, config)
+        self.details: Mapping[str, Any] = file.details
+        self._file = file
+        self._close_all = close_all
+        self._limit = config.filtering.max_corrupt_fraction if config else None
+        plan = (
+            plan_configured(self.topics, config, file.path.name)
+            if config
+            else plan_everything(self.topics)
+        )
+        self._early_faults = (*faults, *file.faults, *plan.faults)
+        self._late_faults = Faults()
+        self._plans = {entry.name: entry for entry in plan.streams}
+        self._unread = dict(self._plans)
+        self._found: dict[str, Stream] = {}
+        self._refusals: dict[str, Refused] = {}
+        self._rows: dict[str, Rows] = {}
+        self._stamps: dict[str, Stamps] = {}
+        self._vectors: dict[str, Vectors] = {}
+        self.streams: Mapping[str, Stream] = _Streams(self)
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What was left out of the bag and of its streams."""
+        self._read(self._unread)
+        return (*self._early_faults, *self._late_faults.list())
+
+    def _stream(self, name: str) -> Stream:
+        if name in self._unread:
+            if self._unread[name].kind is StreamKind.PICTURE:
+                cameras = StreamKind.PICTURE
+                self._read([n for n, plan in self._unread.items() if plan.kind is cameras])
+            else:
+                self._read(self._unread)
+        if name in self._refusals:
+            raise self._refusals[name]
+        return self._found[name]
+
+    def _all_streams(self) -> list[str]:
+        self._read(self._unread)
+        for refusal in self._refusals.values():
+            raise refusal
+        return [name for name in self._plans if name in self._found]
+
+    def _read(self, names: Iterable[str]) -> None:
+        surveys: list[Survey] = []
+        for plan in [self._unread.pop(name) for name in list(names)]:
+            with self._left_out(plan):
+                surveys.append(Survey(plan, self._late_faults, with_values=self._limit is not None))
+        if surveys:
+            walk(self._file, surveys)
+        for survey in surveys:
+            with self._left_out(survey.plan):
+                self._found[survey.plan.name] = self._finish(survey)
+
+    @contextmanager
+    def _left_out(self, plan: StreamPlan) -> Iterator[None]:
+        """A refusal is remembered for whoever asks for the stream; a fault if it may be missing."""
+        try:
+            yield
+        except Refused as refusal:
+            if plan.required or isinstance(refusal, ConfigError):
+                self._refusals[plan.name] = refusal
+            else:
+                self._late_faults.add(plan.name, refusal.message, str(refusal.reason))
+
+    def _finish(self, survey: Survey) -> Stream:
+        plan = survey.plan
+        rows, stamps, values = survey.finish(self._file.index.stamps)
+        if self._limit is not None:
+            survey.refuse_damaged(self._limit)
+        self._rows[plan.name], self._stamps[plan.name] = rows, stamps
+        dimension: int | None = None
+        if values is not None:
+            self._vectors[plan.name] = values
+            dimension = values.shape[1] if len(values) else None
+        elif plan.kind is StreamKind.VECTOR:
+            dimension = dimension_of(self._file, plan.topic, survey)
+        names = survey.element_names
+        return Stream(
+            name=plan.name,
+            kind=plan.kind,
+            count=len(stamps),
+            start_ns=int(stamps[0]) if len(stamps) else 0,
+            end_ns=int(stamps[-1]) if len(stamps) else 0,
+            clock=survey.clock,
+            origin=plan.topic.name,
+            dimension=dimension,
+            element_names=names if names and len(names) == dimension else None,
+            details={**survey.details, **self.details},
+        )
+
+    def timestamps(self, stream: str) -> Stamps:
+        """See ``Recording``."""
+        self._stream(stream)
+        return self._stamps[stream]
+
+    def vectors(self, stream: str) -> Vectors:
+        """See ``Recording``."""
+        self._stream(stream)
+        if stream not in self._vectors:
+            plan = self._plans[stream]
+            if plan.kind is not StreamKind.VECTOR:
+                raise KeyError(f"{stream} holds pictures")
+            survey = Survey(plan, Faults(), with_values=True)
+            walk(self._file, [survey])
+            rows, _, values = survey.finish(self._file.index.stamps)
+            self._vectors[stream] = _spread(self._rows[stream], rows, values)
+        return self._vectors[stream]
+
+    def pictures(self, wanted: Mapping[str, NDArray[np.int64]]) -> Iterator[Picture]:
+        """See ``Recording``. Streams interleave as they lie in the file."""
+        names = list(wanted)
+        for name in names:
+            self._stream(name)
+        ids = [np.asarray(wanted[name], dtype=np.int64) for name in names]
+        rows = [self._rows[name][chosen] for name, chosen in zip(names, ids, strict=True)]
+        if not rows:
+            return
+        # Where stamps do not follow the file, a stream's own order goes before the file's.
+        places = np.concatenate([np.maximum.accumulate(r) if len(r) else r for r in rows])
+        owners = np.repeat(np.arange(len(names)), [len(r) for r in rows])
+        all_ids, all_rows = np.concatenate(ids), np.concatenate(rows)
+        for at in np.argsort(places, kind="stable").tolist():
+            yield self._picture(names[owners[at]], int(all_ids[at]), int(all_rows[at]))
+
+    def _picture(self, stream: str, id: int, row: int) -> Picture:
+        codec = self._plans[stream].topic.codecs[int(self._file.index.connections[row])]
+        try:
+            content = pictures.content(codec.decode(self._file.message(row).whole()))
+        except (LostMessage, BadMessage, pictures.BadPicture) as error:
+            raise Refused(
+                Reason.CORRUPT_PICTURE,
+                f"picture {id} of {stream} in {self._file.path.name}: {error}",
+            ) from error
+        return Picture(
+            stream=stream,
+            id=id,
+            stamp_ns=int(self._stamps[stream][id]),
+            data=content.data,
+            encoding=content.encoding,
+            width=content.width,
+            height=content.height,
+            step=content.step,
+        )
+
+    def close(self) -> None:
+        """Close the files and remove what was unpacked of them. May be called again."""
+        self._close_all()
+
+
+def _spread(rows: Rows, found: Rows, values: Vectors | None) -> Vectors:
+    """Values of the rows a stream lists; those whose message has none become NaN."""
+    if values is None or not len(values):
+        return np.empty((len(rows), 0))
+    result = np.full((len(rows), values.shape[1]), np.nan)
+    place = {row: at for at, row in enumerate(found.tolist())}
+    for at, row in enumerate(rows.tolist()):
+        if row in place:
+            result[at] = values[place[row]]
+    return result

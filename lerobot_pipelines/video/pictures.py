@@ -1,0 +1,192 @@
+"""From a recorded picture to a decoded frame: the one place that knows picture encodings.
+
+JPEG, PNG, packets of an H.264 or H.265 video topic and the raw layouts of robot drivers all
+become an ``av.VideoFrame`` in their own pixel format, so that nothing is converted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.model import Picture
+from lerobot_pipelines.video.jpeg import NotAJpeg, read_header
+
+if TYPE_CHECKING:
+    import av
+
+# Names of ROS's sensor_msgs/Image (image_encodings.hpp) to FFmpeg's, and bytes per pixel.
+_RAW_LAYOUTS = {
+    "rgb8": ("rgb24", 3),
+    "bgr8": ("bgr24", 3),
+    "8UC3": ("bgr24", 3),
+    "rgba8": ("rgba", 4),
+    "bgra8": ("bgra", 4),
+    "8UC4": ("bgra", 4),
+    "mono8": ("gray", 1),
+    "8UC1": ("gray", 1),
+    "mono16": ("gray16le", 2),
+    "16UC1": ("gray16le", 2),
+    "32FC1": ("grayf32le", 4),
+    "rgb16": ("rgb48le", 6),
+    "bgr16": ("bgr48le", 6),
+    "rgba16": ("rgba64le", 8),
+    "bgra16": ("bgra64le", 8),
+    "yuv422": ("uyvy422", 2),
+    "uyvy": ("uyvy422", 2),
+    "yuv422_yuy2": ("yuyv422", 2),
+    "yuyv": ("yuyv422", 2),
+    **{f"bayer_{order}8": (f"bayer_{order}8", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
+    **{f"bayer_{order}16": (f"bayer_{order}16le", 2) for order in ("rggb", "bggr", "gbrg", "grbg")},
+}
+_DECODERS = {"jpeg": "mjpeg", "png": "png", "h264": "h264", "hevc": "hevc"}
+_METRIC_DEPTH = frozenset({"16UC1", "32FC1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded picture. ``orientation`` is EXIF's: 1 means the frame is upright as it is.
+
+    ``is_depth`` says that its values are distances: 16-bit grey in mm, or 32-bit floats in m.
+    """
+
+    id: int
+    frame: av.VideoFrame
+    orientation: int = 1
+    is_depth: bool = False
+
+
+class PictureDecoder:
+    """Decodes the pictures of one stream in their order.
+
+    H.264 and H.265 packets need the packets before them: give it every picture from the first on.
+    """
+
+    def __init__(self) -> None:
+        self._contexts: dict[str, av.VideoCodecContext] = {}
+        self._last: Picture | None = None
+
+    def decode(self, picture: Picture) -> Iterator[Decoded]:
+        """The frames that this picture completes: itself, except for video packets."""
+        self._last = picture
+        if picture.encoding in ("h264", "hevc"):
+            yield from self._packets(picture)
+        elif picture.encoding == "jpeg":
+            yield self._jpeg(picture)
+        elif picture.encoding == "png":
+            yield self._png(picture)
+        else:
+            frame = _raw_frame(picture)
+            yield Decoded(picture.id, frame, is_depth=picture.encoding in _METRIC_DEPTH)
+
+    def flush(self) -> Iterator[Decoded]:
+        """Frames that a video decoder still held back."""
+        for encoding in ("h264", "hevc"):
+            if self._last is not None and encoding in self._contexts:
+                for frame in self._run(self._last, encoding, None):
+                    yield Decoded(int(frame.pts), frame)
+
+    def _jpeg(self, picture: Picture) -> Decoded:
+        try:
+            header = read_header(picture.data)
+        except NotAJpeg as fault:
+            raise corrupt(picture, str(fault)) from fault
+        return Decoded(picture.id, self._single(picture), header.orientation)
+
+    def _png(self, picture: Picture) -> Decoded:
+        frame = self._single(picture)
+        # 16 bits of grey are the depth cameras' format; nobody stores pictures so.
+        return Decoded(picture.id, frame, is_depth=frame.format.name == "gray16be")
+
+    def _single(self, picture: Picture) -> av.VideoFrame:
+        frames = self._run(picture, picture.encoding, picture.data)
+        if len(frames) != 1:
+            raise corrupt(picture, f"it holds {len(frames)} pictures")
+        return frames[0]
+
+    def _packets(self, picture: Picture) -> Iterator[Decoded]:
+        for frame in self._run(picture, picture.encoding, picture.data):
+            yield Decoded(int(frame.pts), frame)
+
+    def _run(self, picture: Picture, encoding: str, data: bytes | None) -> list[av.VideoFrame]:
+        import av
+
+        packet = None
+        if data is not None:
+            if not data:
+                raise corrupt(picture, "it is empty")
+            packet = av.Packet(data)
+            packet.pts = packet.dts = picture.id
+        try:
+            frames: list[av.VideoFrame] = self._context(encoding).decode(packet)
+        except (av.FFmpegError, ValueError) as fault:
+            raise corrupt(picture, f"it cannot be decoded ({fault})") from fault
+        return frames
+
+    def _context(self, encoding: str) -> av.VideoCodecContext:
+        if encoding == "png":
+            # FFmpeg 8's decoder filters a picture's first row with the last one of the picture
+            # before, so each gets a decoder of its own.
+            self._contexts.pop(encoding, None)
+        if encoding not in self._contexts:
+            import av
+
+            context = av.CodecContext.create(_DECODERS[encoding], "r")
+            # One thread: a picture leaves the decoder when it enters, and cameras run in parallel.
+            context.thread_count = 1
+            context.thread_type = "NONE"
+            if encoding == "jpeg":
+                # A picture with bad bits is a fault to report, not to paint over.
+                context.options = {"err_detect": "explode"}
+            elif encoding in ("h264", "hevc"):
+                context.flags |= av.codec.context.Flags.low_delay
+            self._contexts[encoding] = context
+        return self._contexts[encoding]
+
+
+def corrupt(picture: Picture, fault: str) -> Refused:
+    """The refusal of a picture that cannot be shown."""
+    return Refused(
+        Reason.CORRUPT_PICTURE,
+        f"picture {picture.id} of {picture.stream} (stamp {picture.stamp_ns} ns, "
+        f"{picture.encoding}): {fault}; remove it from the recording, or record it again",
+        stream=picture.stream,
+        picture=picture.id,
+        stamp_ns=picture.stamp_ns,
+    )
+
+
+def _raw_frame(picture: Picture) -> av.VideoFrame:
+    """Raw pixels, copied once into a frame of the same layout (16-bit ones little endian)."""
+    import av
+
+    if picture.encoding not in _RAW_LAYOUTS:
+        raise Refused(
+            Reason.UNSUPPORTED,
+            f"{picture.stream} holds pictures in the layout {picture.encoding!r}; known are "
+            f"{', '.join([*_DECODERS, *_RAW_LAYOUTS])}",
+        )
+    layout, pixel_bytes = _RAW_LAYOUTS[picture.encoding]
+    width, height = picture.width or 0, picture.height or 0
+    row_bytes = width * pixel_bytes
+    step = picture.step or row_bytes
+    needed = step * (height - 1) + row_bytes  # some drivers leave out the last row's padding
+    if not width or not height or step < row_bytes or len(picture.data) < needed:
+        raise corrupt(
+            picture, f"{len(picture.data)} bytes are no {width}x{height} pixels of step {step}"
+        )
+    frame = av.VideoFrame(width, height, layout)
+    source = np.lib.stride_tricks.as_strided(
+        np.frombuffer(picture.data, dtype=np.uint8), (height, row_bytes), (step, 1), writeable=False
+    )
+    plane = np.frombuffer(frame.planes[0], dtype=np.uint8).reshape(-1, frame.planes[0].line_size)
+    plane[:height, :row_bytes] = source
+    if frame.format.is_bayer:
+        return frame.reformat(format="rgb24")  # FFmpeg's direct way to YUV shifts the colours
+    if layout in ("uyvy422", "yuyv422"):
+        frame.color_range = 1  # cameras of these layouts (UVC) give limited-range YUV
+    return frame

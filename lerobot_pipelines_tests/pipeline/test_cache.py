@@ -1,0 +1,91 @@
+"""A recording is fetched once for all who read it, and never removed under a reader."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lerobot_pipelines.pipeline.cache import RecordingCache
+
+
+def filling(name: str, calls: list[str]) -> Callable[[Path], None]:
+    def fetch(folder: Path) -> None:
+        calls.append(name)
+        (folder / "data").write_text(name)
+
+    return fetch
+
+
+def test_the_second_reader_fetches_nothing(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 100), list[str]()
+    for _ in range(2):
+        with cache.held("a", 10, filling("a", calls)) as folder:
+            assert (folder / "data").read_text() == "a"
+    assert calls == ["a"]
+
+
+def test_of_many_readers_at_once_one_fetches(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 100), list[str]()
+
+    def read(_: int) -> str:
+        with cache.held("a", 10, filling("a", calls)) as folder:
+            return (folder / "data").read_text()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(read, range(32))) == {"a"}
+    assert calls == ["a"]
+
+
+def test_the_longest_unused_goes_first_when_room_is_needed(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 25), list[str]()
+    for name in ("a", "b", "a", "c"):
+        with cache.held(name, 10, filling(name, calls)):
+            pass
+    assert calls == ["a", "b", "c"]
+    assert not (tmp_path / "b").exists()
+    assert (tmp_path / "a").exists()
+
+
+def test_what_is_being_read_is_never_removed(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 15), list[str]()
+    with (
+        cache.held("a", 10, filling("a", calls)) as folder,
+        cache.held("b", 10, filling("b", calls)),
+    ):
+        assert (folder / "data").read_text() == "a"
+
+
+def test_a_fetch_that_fails_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 100), list[str]()
+
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError("the network went away")
+
+    with pytest.raises(OSError, match="network"), cache.held("a", 10, fail):
+        pass
+    with cache.held("a", 10, filling("a", calls)) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == [".complete", "data"]
+
+
+def test_what_a_killed_process_left_is_fetched_again(tmp_path: Path) -> None:
+    program = f"""
+        import os, pathlib
+        from lerobot_pipelines.pipeline.cache import RecordingCache
+        def die(folder):
+            (folder / "half").write_text("half")
+            os.kill(os.getpid(), 9)
+        with RecordingCache(pathlib.Path({str(tmp_path)!r}), 100).held("a", 10, die): pass
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert killed.returncode == -9
+    calls = list[str]()
+    with RecordingCache(tmp_path, 100).held("a", 10, filling("a", calls)) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == [".complete", "data"]
+    assert calls == ["a"]

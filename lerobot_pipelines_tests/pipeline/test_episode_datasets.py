@@ -1,0 +1,155 @@
+"""``dataset.pattern`` with ``{episode_id}``: each episode its own dataset, and never two."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lerobot_pipelines.config import override
+from lerobot_pipelines.config.schema import DatasetConfig, Format, StorageConfig
+from lerobot_pipelines.datasets import DatasetUpdate
+from lerobot_pipelines.datasets.verify import verify_dataset
+from lerobot_pipelines.errors import ConfigError, Transient
+from lerobot_pipelines.pipeline import convert, episode_datasets
+from lerobot_pipelines.pipeline.convert import convert_dataset
+from lerobot_pipelines.pipeline.dataset import dataset_roots, dataset_sizes, update_datasets
+from lerobot_pipelines.recorder import publish_episode
+from lerobot_pipelines_tests.fleet import fleet_config, record, workspace_of
+
+PATTERN = "{source}/{episode_id}_{strategy}"
+
+
+class Fleet:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config: DatasetConfig = fleet_config(
+            StorageConfig(url=(folder / "b").as_uri(), sources=("robot_1", "robot_2")),
+            dataset={"pattern": PATTERN, "formats": ["v2.1", "v3.0"]},
+            alignment={"chunk_size": 5},
+        )
+        self.recording = record(folder / "disk")
+        self.workspace = workspace_of(self.config, folder)
+
+    def publish(self, name: str, source: str, **settings: Any) -> None:
+        publish_episode(name, self.recording, config=self.config, source=source, **settings)
+
+    def convert(self) -> tuple[DatasetUpdate, ...]:
+        return convert_dataset(self.config).datasets
+
+    def datasets(self) -> list[str]:
+        """Those that a person finds: with their ``info.json``."""
+        converted = self.folder / "b/converted"
+        found = converted.rglob("info.json")
+        return sorted(path.parent.parent.relative_to(converted).as_posix() for path in found)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path)
+
+
+def test_every_episode_has_a_dataset_named_after_source_episode_and_strategy(
+    fleet: Fleet,
+) -> None:
+    fleet.publish("block/a", "robot_1")
+    fleet.publish("block/a", "robot_2", strategy="chunking")
+    updates = fleet.convert()
+    assert fleet.datasets() == [
+        "robot_1/block~a_nearest/v2.1",
+        "robot_1/block~a_nearest/v3.0",
+        "robot_2/block~a_chunking/v2.1",
+        "robot_2/block~a_chunking/v3.0",
+    ]
+    for update in updates:
+        assert (update.kind, update.episodes, len(update.added)) == ("create", 2, 2)
+    for name in fleet.datasets():
+        report = verify_dataset(fleet.folder / "b/converted" / name)
+        assert report.findings == () and report.episodes == 1
+    roots = dataset_roots(fleet.workspace, Format.V30)
+    assert roots == [f"converted/{name}" for name in fleet.datasets() if name.endswith("v3.0")]
+    assert dataset_sizes(fleet.workspace, {})[Format.V30][0] == 2
+
+
+def test_an_update_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.publish("a", "robot_1")
+    fleet.convert()
+    fleet.publish("b", "robot_1")
+    made: list[str] = []
+    make = episode_datasets._make
+
+    def noted(workspace: Any, partition: str, *rest: Any) -> Any:
+        made.append(partition)
+        return make(workspace, partition, *rest)
+
+    monkeypatch.setattr(episode_datasets, "_make", noted)
+    updates = fleet.convert()
+    assert made == ["robot_1~b"]
+    assert {(one.kind, one.episodes, one.added) for one in updates} == {
+        ("append", 2, ("robot_1/b",))
+    }
+    assert {one.kind for one in fleet.convert()} == {"none"}
+
+
+def test_another_strategy_moves_the_dataset(fleet: Fleet) -> None:
+    fleet.publish("a", "robot_1")
+    fleet.convert()
+    fleet.publish("a", "robot_1", strategy="window")
+    updates = fleet.convert()
+    assert fleet.datasets() == ["robot_1/a_window/v2.1", "robot_1/a_window/v3.0"]
+    assert {one.replaced for one in updates} == {("robot_1/a",)}
+    assert not list((fleet.folder / "b/converted/robot_1").glob("a_nearest"))
+
+
+def test_a_refused_episode_loses_its_dataset_and_the_others_keep_theirs(fleet: Fleet) -> None:
+    fleet.publish("a", "robot_1")
+    fleet.publish("b", "robot_1")
+    fleet.convert()
+    shutil.rmtree(fleet.folder / "b/raw/robot_1/a/images")
+    updates = fleet.convert()
+    assert fleet.datasets() == ["robot_1/b_nearest/v2.1", "robot_1/b_nearest/v3.0"]
+    assert {one.removed for one in updates} == {("robot_1/a",)}
+
+
+def test_an_update_that_was_cut_off_leaves_no_dataset_behind(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off after the dataset is made, before that is noted; then the strategy changes."""
+    fleet.publish("a", "robot_1")
+    writes = 0
+    write = episode_datasets._write_state
+
+    def cut_off(*arguments: Any) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            raise Transient("killed")
+        write(*arguments)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(convert, "UPDATE_PAUSES_S", ())
+        broken.setattr(episode_datasets, "_write_state", cut_off)
+        with pytest.raises(Transient):
+            fleet.convert()
+    assert fleet.datasets() == ["robot_1/a_nearest/v2.1", "robot_1/a_nearest/v3.0"]
+    fleet.publish("a", "robot_1", strategy="hold")
+    fleet.convert()
+    assert fleet.datasets() == ["robot_1/a_hold/v2.1", "robot_1/a_hold/v3.0"]
+
+
+def test_another_license_rewrites_every_dataset_without_converting(fleet: Fleet) -> None:
+    fleet.publish("a", "robot_1")
+    fleet.convert()
+    changed = override(fleet.config, {"dataset.license": "mit"})
+    updates = update_datasets(workspace_of(changed, fleet.folder))
+    assert {one.kind for one in updates} == {"rewrite"}
+    card = fleet.folder / "b/converted/robot_1/a_nearest/v3.0/README.md"
+    assert "mit" in card.read_text()
+
+
+def test_a_source_in_the_pattern_needs_sources(tmp_path: Path) -> None:
+    storage = StorageConfig(url=tmp_path.as_uri())
+    with pytest.raises(ConfigError, match=r"no storage\.sources"):
+        override(fleet_config(storage), {"dataset.pattern": PATTERN})

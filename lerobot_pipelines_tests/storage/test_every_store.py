@@ -1,0 +1,124 @@
+"""What the pipeline relies on, held by every kind of store through one suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lerobot_pipelines.config.schema import StorageConfig
+from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.storage import ObjectNotFound, Storage, open_storage
+
+KEYS = ["a.txt", "a/b.txt", "a/c/d.txt", "a/é ü.txt", "ab/x.txt", "z#?%20+&~[1].txt"]
+
+
+@pytest.fixture(params=["local", "s3", "s3 folder"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return open_storage(StorageConfig(url=(tmp_path / "bucket").as_uri()))
+    server = request.getfixturevalue("s3_server")
+    folder = "in/a folder" if request.param == "s3 folder" else ""
+    return open_storage(server.config(server.new_bucket(), folder))
+
+
+@pytest.fixture
+def filled(store: Storage) -> Storage:
+    for key in KEYS:
+        store.write(key, key.encode())
+    return store
+
+
+def test_what_is_written_is_read_back(filled: Storage) -> None:
+    for key in KEYS:
+        assert filled.read(key) == key.encode()
+        info = filled.head(key)
+        assert info is not None
+        assert (info.key, info.size) == (key, len(key.encode()))
+
+
+def test_a_listing_holds_everything_below_a_folder_in_byte_order(filled: Storage) -> None:
+    assert [info.key for info in filled.list()] == sorted(KEYS, key=str.encode)
+    assert [info.key for info in filled.list("a")] == ["a/b.txt", "a/c/d.txt", "a/é ü.txt"]
+    assert list(filled.list("nothing")) == []
+
+
+def test_a_level_tells_folders_from_objects(filled: Storage) -> None:
+    folders, objects = filled.list_level("a")
+    assert folders == ["c"]
+    assert [info.key for info in objects] == ["a/b.txt", "a/é ü.txt"]
+    assert filled.list_level()[0] == ["a", "ab"]
+
+
+def test_the_listing_and_the_head_agree_on_the_etag(filled: Storage) -> None:
+    for info in filled.list():
+        head = filled.head(info.key)
+        assert head is not None
+        assert (head.key, head.size, head.etag) == (info.key, info.size, info.etag)
+
+
+def test_other_content_has_another_etag(store: Storage) -> None:
+    first = store.write("x", b"one")
+    second = store.write("x", b"two")
+    assert first.etag != second.etag
+    assert store.read("x") == b"two"
+
+
+def test_more_objects_than_a_page_holds_are_all_listed(store: Storage) -> None:
+    keys = [f"many/{number:05d}" for number in range(1100)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: store.write(key, b""), keys))
+    assert [info.key for info in store.list("many")] == keys
+    assert len(store.list_level("many")[1]) == len(keys)
+
+
+def test_of_many_who_create_one_wins(store: Storage) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: store.create("claim", f"writer {n}".encode()), range(16)))
+    assert sum(won) == 1
+    assert store.read("claim") == f"writer {won.index(True)}".encode()
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 20_000_000])
+def test_files_of_any_size_come_back_whole(store: Storage, tmp_path: Path, size: int) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(range(251)) * (size // 251) + b"\1" * (size % 251))
+    assert store.upload(source, "big/file").size == size
+    assert store.download("big/file", target).size == size
+    assert target.read_bytes() == source.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "source",
+        "target",
+    ]
+
+
+def test_what_is_deleted_is_gone_and_may_be_deleted_again(filled: Storage) -> None:
+    filled.delete("a/b.txt")
+    filled.delete("a/b.txt")
+    assert filled.head("a/b.txt") is None
+    assert "a/b.txt" not in [info.key for info in filled.list()]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store, path: store.read("gone"),
+        lambda store, path: store.download("gone", path / "target"),
+    ],
+    ids=["read", "download"],
+)
+def test_what_is_not_there_is_said_not_to_be(
+    store: Storage, tmp_path: Path, use: Callable[[Storage, Path], object]
+) -> None:
+    store.write("other", b"")
+    with pytest.raises(ObjectNotFound, match="gone"):
+        use(store, tmp_path)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("key", ["../up", "a/../../up", "/absolute", "a//b", "new\nline", ""])
+def test_a_name_that_leaves_its_place_is_refused(store: Storage, key: str) -> None:
+    with pytest.raises(Refused, match="name"):
+        store.write(key, b"x")
