@@ -6,13 +6,15 @@ A new container is one reader and one line in ``_OPENERS``; readers are imported
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 from lerobot_pipelines.config.schema import DatasetConfig
-from lerobot_pipelines.model import EpisodeSource, Recording
+from lerobot_pipelines.model import EpisodeSource
 from lerobot_pipelines.recordings.layout import container_of
 from lerobot_pipelines.recordings.local_source import source_from_path
 from lerobot_pipelines.recordings.reports import report_streams
+from lerobot_pipelines.recordings.rows import OpenRecording
 
 __all__ = ["container_of", "open_recording", "report_streams", "source_from_path"]
 
@@ -25,7 +27,9 @@ _OPENERS = {
 }
 
 
-def open_recording(source: EpisodeSource, config: DatasetConfig | None = None) -> Recording:
+def open_recording(
+    source: EpisodeSource, config: DatasetConfig | None = None, *, notes: Path | None = None
+) -> OpenRecording:
     """Open an episode whose members lie on this machine.
 
     With ``config`` the recording has the configured streams and cameras under their names there,
@@ -33,8 +37,13 @@ def open_recording(source: EpisodeSource, config: DatasetConfig | None = None) -
     everything that was found, named after file, folder or topic, and refuses nothing that part of
     the recording survives.
 
+    ``notes`` is a folder of this machine in which readers of bags keep what their first pass found,
+    for the next step that opens the same content with the same configuration.
+
     Raises ``Refused`` for a recording that cannot be used, ``ContentChanged`` for one whose files
     are no longer what ``source.members`` says.
     """
-    module, function = _OPENERS[container_of(source.members)].split(":")
-    return cast(Recording, getattr(import_module(module), function)(source, config))
+    container = container_of(source.members)
+    module, function = _OPENERS[container].split(":")
+    options = {} if container == "folder" else {"notes": notes}
+    return cast(OpenRecording, getattr(import_module(module), function)(source, config, **options))

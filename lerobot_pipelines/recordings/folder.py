@@ -37,7 +37,9 @@ from lerobot_pipelines.recordings.folder_files import (
 from lerobot_pipelines.recordings.layout import PARQUET_SUFFIX
 from lerobot_pipelines.recordings.parquet_file import ParquetFile, Samples
 from lerobot_pipelines.recordings.picture_files import CORRUPT, CameraFiles, read_camera
+from lerobot_pipelines.recordings.rows import AlignedRows
 from lerobot_pipelines.recordings.sidecar import read_metadata
+from lerobot_pipelines.recordings.video_file import packets, read_video, video_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def open_folder(source: EpisodeSource, config: DatasetConfig | None = None) -> F
     return recording
 
 
-class FolderRecording:
+class FolderRecording(AlignedRows):
     """See ``model.Recording``."""
 
     def __init__(self, source: EpisodeSource, files: FolderFiles) -> None:
@@ -95,8 +97,18 @@ class FolderRecording:
         ids = np.concatenate([wanted[name] for name in names])
         camera = np.repeat(np.arange(len(names)), [len(wanted[name]) for name in names])
         stamps = np.concatenate([self._stamps[name][wanted[name]] for name in names])
+        videos = {
+            name: enumerate(packets(self.source.root, video))
+            for name in names
+            if (video := self._cameras[name].video) is not None
+        }
         for at in np.lexsort((camera, stamps)).tolist():
-            yield self._picture(names[camera[at]], int(ids[at]))
+            name, id = names[camera[at]], int(ids[at])
+            if name in videos:
+                data = next((data for k, data in videos[name] if k == id), b"")
+                yield self._of_video(name, id, data)
+            else:
+                yield self._picture(name, id)
 
     def close(self) -> None:
         """Nothing stays open between calls."""
@@ -199,6 +211,8 @@ class FolderRecording:
                 f"in the folder {folder}; there are {described(self._files.cameras)}",
             )
         unit = camera.time_unit if camera is not None else "auto"
+        if video_of(members) is not None:
+            return read_video(self.source.root, name, members, unit, f"camera {name}")
         return read_camera(self.source.root, name, members, unit, f"camera {name}")
 
     def _add_camera(
@@ -224,6 +238,16 @@ class FolderRecording:
     def _add(self, stream: Stream, stamps: Stamps) -> None:
         self._streams[stream.name] = stream
         self._stamps[stream.name] = stamps
+
+    def _of_video(self, name: str, id: int, data: bytes) -> Picture:
+        camera = self._cameras[name]
+        return Picture(
+            stream=name,
+            id=id,
+            stamp_ns=int(self._stamps[name][id]),
+            data=data,
+            encoding=camera.encodings[id],
+        )
 
     def _picture(self, name: str, id: int) -> Picture:
         camera = self._cameras[name]

@@ -26,6 +26,9 @@ MARKER_NAME = "_READY"
 ROS2_METADATA_NAME = "metadata.yaml"
 PARQUET_SUFFIX = ".parquet"
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+# A camera recorded as a video, and what lies beside it with the moment of each picture.
+VIDEO_SUFFIXES = (".mp4", ".mkv")
+STAMPS_NAME = "stamps.parquet"
 
 ROS1_SUFFIX = ".bag"
 ROS2_SUFFIXES = (".db3", ".db3.zstd")
@@ -69,7 +72,8 @@ def is_data(name: str, section: Section | None) -> bool:
     if section is Section.JOINTS:
         return name.endswith(PARQUET_SUFFIX)
     if section is Section.IMAGES:
-        return name.endswith(PICTURE_SUFFIXES)
+        is_stamps = name.rpartition("/")[2] == STAMPS_NAME
+        return name.endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)) or is_stamps
     return is_bag(name) or name == ROS2_METADATA_NAME
 
 
@@ -89,7 +93,7 @@ def container_of(members: Iterable[Member]) -> str:
         return "ros2"
     if any(stem.endswith(MCAP_SUFFIXES) for stem in stems):
         return "mcap"
-    if any(name.endswith(PICTURE_SUFFIXES) for name in names):
+    if any(name.endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)) for name in names):
         return "folder"
     raise Refused(
         Reason.UNSUPPORTED,

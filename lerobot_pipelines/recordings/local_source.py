@@ -14,6 +14,7 @@ from lerobot_pipelines.recordings.layout import (
     PICTURE_SUFFIXES,
     ROS1_SUFFIX,
     ROS2_METADATA_NAME,
+    VIDEO_SUFFIXES,
     bag_sidecars,
     is_bag,
     section_names,
@@ -77,7 +78,7 @@ def _split_episode(path: Path, sections: Sequence[str]) -> EpisodeSource:
     raise _no_recording(path, f"holds neither a bag nor {' nor '.join(sections)}")
 
 
-_DATA_SUFFIXES = (PARQUET_SUFFIX, *PICTURE_SUFFIXES)
+_DATA_SUFFIXES = (PARQUET_SUFFIX, *PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
 
 
 def _is_section(folder: Path) -> bool:
@@ -88,7 +89,7 @@ def _is_section(folder: Path) -> bool:
     if any(entry.name.endswith(PARQUET_SUFFIX) for entry in entries):
         return True
     return any(
-        inner.suffix.lower() in PICTURE_SUFFIXES
+        inner.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
         for entry in entries
         if entry.is_dir()
         for inner in entry.iterdir()

@@ -96,6 +96,23 @@ class ParquetFile:
             backwards=backwards,
         )
 
+    def stamps(self, unit: str = "auto") -> tuple[Stamps, str]:
+        """The stamps of all rows in the order of the file, and their unit. Raises ``Refused`` as
+        ``samples`` does, and (bad_stamps) for a row without a usable one."""
+        time, named_unit = stamp_column(self.columns, self.shown)
+        column = self._table([time.name]).column(time.name)
+        if time.kind is ColumnKind.MOMENT:
+            stamps, usable = _stamps_of_moments(column)
+            unit = "datetime"
+        else:
+            what = f'{self.shown}, column "{time.name}"'
+            stamps, unit, usable = stamps_of_numbers(
+                _numbers(column), unit, what, fallback=named_unit
+            )
+        if not usable.all():
+            raise Refused(Reason.BAD_STAMPS, f"{self.shown} has rows without a moment")
+        return stamps, unit
+
     def close(self) -> None:
         self._file.close()
 

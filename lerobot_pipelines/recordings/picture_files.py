@@ -41,6 +41,7 @@ class CameraFiles:
     found: int
     faults: tuple[Fault, ...]
     details: dict[str, Any]
+    video: Member | None = None  # where the pictures are those of a video, see ``video_file``
 
     @property
     def corrupt(self) -> int:

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from lerobot_pipelines.recordings.ros.container import Connection
 from lerobot_pipelines.recordings.ros.fields import Selection
 from lerobot_pipelines.recordings.ros.layout import MOST_LAYOUTS, Layouts
-from lerobot_pipelines.recordings.ros.message_types import Codec
+from lerobot_pipelines.recordings.ros.message_types import RosCodec
 from lerobot_pipelines_tests.recordings_ros.bags import JOINTS, START_NS, Types
 
 TYPES = {1: Types(1), 2: Types(2)}
 
 
-def codec_of(types: Types, name: str) -> Codec:
+def codec_of(types: Types, name: str) -> RosCodec:
     text, _ = types.store.generate_msgdef(name, ros_version=types.ros)
     serialization = "ros1" if types.ros == 1 else "cdr"
-    return Codec(Connection(0, "/t", name, text, "msg", "", serialization))
+    return RosCodec(Connection(0, "/t", name, text, "msg", "", serialization))
 
 
 def raw_of(types: Types, message: Any) -> memoryview:

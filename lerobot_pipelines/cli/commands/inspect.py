@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_GAPS = 20
 MOST_FAULTS = 50
+MOST_TOPICS = 200
 
 
 @click.command(short_help="Show what is in a recording: streams, rates, gaps, faults.")
@@ -113,8 +114,23 @@ def _describe(recording: Recording, gap_ms: float) -> dict[str, Any]:
         "streams": _plain(streams),
         "gap_ms": gap_ms,
         "gaps": [gap for name in recording.streams for gap in _gaps(recording, name, gap_ms)],
+        "other_topics": _other_topics(recording),
         "faults": [asdict(fault) for fault in recording.faults],
     }
+
+
+def _other_topics(recording: Recording) -> list[dict[str, Any]]:
+    """Topics of a bag that no stream is made of."""
+    used = {stream.origin for stream in recording.streams.values()}
+    return [
+        {
+            "topic": name,
+            "type": topic.type_name,
+            "count": topic.count,
+        }
+        for name, topic in getattr(recording, "topics", {}).items()
+        if name not in used
+    ]
 
 
 def _gaps(recording: Recording, stream: str, gap_ms: float) -> list[dict[str, Any]]:
@@ -158,7 +174,8 @@ def _print(document: dict[str, Any]) -> None:
     if kinds:
         click.echo(f"compression: {safe(', '.join(sorted(kinds)))}")
     for name, value in document["metadata"].items():
-        click.echo(f"{safe(name)}: {safe(str(value))}")
+        if name != "marks":
+            click.echo(f"{safe(name)}: {safe(str(value))}")
     click.echo()
     show_table(
         [
@@ -192,6 +209,18 @@ def _print(document: dict[str, Any]) -> None:
         ],
         MOST_GAPS,
     )
+    _print_marks(document["metadata"])
+    if peculiar := [text for stream in document["streams"] for text in _peculiarities(stream)]:
+        _print_list("peculiarities of stamps and messages", peculiar, MOST_FAULTS)
+    if others := document["other_topics"]:
+        _print_list(
+            "topics that are no stream here",
+            [
+                f"{one['topic']}: {one['type']}, {counted(one['count'], 'message')}"
+                for one in others
+            ],
+            MOST_TOPICS,
+        )
     _print_list(
         "faults (left out of the recording)",
         [
@@ -200,6 +229,32 @@ def _print(document: dict[str, Any]) -> None:
         ],
         MOST_FAULTS,
     )
+
+
+def _print_marks(metadata: dict[str, Any]) -> None:
+    from lerobot_pipelines.recordings.marks import marks_of
+
+    marks, others = marks_of(metadata)
+    if marks or others:
+        lines = [f"{mark.start:.1%} to {mark.end:.1%}: {mark.text}" for mark in marks]
+        lines += [f"{counted(others, 'mark')} without text or place"] if others else []
+        _print_list("marks (shares of the recording)", lines, MOST_FAULTS)
+
+
+def _peculiarities(stream: dict[str, Any]) -> list[str]:
+    """What is not wrong, but good to know before the stream is used."""
+    details = stream["details"]
+    known = {
+        "non_monotonic": "stamps that went backwards, put in order",
+        "joint_order_changed": "messages that list the same joints in another order",
+        "other_messages": "messages about other joints, passed over",
+    }
+    found = [
+        f"{stream['name']}: {details[key]} {text}" for key, text in known.items() if key in details
+    ]
+    if "clock_fallback" in details:
+        found.append(f"{stream['name']}: recorder's stamps, because {details['clock_fallback']}")
+    return found
 
 
 def _told(stream: str, where: str, reason: str, count: int) -> str:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_pipelines.model import Fault
+
+if TYPE_CHECKING:
+    from lerobot_pipelines.recordings.ros.blocks import Block
 
 Rows = NDArray[np.int64]
 
@@ -36,7 +39,8 @@ class Connection:
     definition: str  # message definition with its dependencies; empty if the bag has none
     definition_format: Literal["msg", "idl", ""]
     digest: str  # md5 (ROS1) or RIHS01 hash (ROS2) as recorded
-    serialization: str  # "ros1", "cdr", or one that this project cannot read
+    serialization: str  # "ros1", "cdr", "protobuf", "json", or one that cannot be read
+    schema: bytes = b""  # instead of a definition, for protobuf and JSON
 
 
 class LostMessage(Exception):
@@ -68,6 +72,12 @@ class MessageIndex:
 
     def __len__(self) -> int:
         return len(self.stamps)
+
+
+def sorted_index(connections: Rows, stamps: Rows, anchors: Rows, offsets: Rows) -> MessageIndex:
+    """The index of rows given in any order."""
+    order = np.lexsort((offsets, anchors))
+    return MessageIndex(connections[order], stamps[order], anchors[order], offsets[order])
 
 
 class Message:
@@ -132,6 +142,10 @@ class BagFile(Protocol):
         """The message of one row of the index; raises ``LostMessage``."""
         ...
 
+    def blocks(self, rows: Rows) -> Iterator[Block]:
+        """The messages of these ascending rows, each row once, many at a time."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -163,9 +177,7 @@ class IndexBuilder:
         return len(self._columns[0])
 
     def build(self) -> MessageIndex:
-        columns = [np.array(column, dtype=np.int64) for column in self._columns]
-        order = np.lexsort((columns[3], columns[2]))
-        return MessageIndex(*(column[order] for column in columns))
+        return sorted_index(*(np.array(column, dtype=np.int64) for column in self._columns))
 
 
 class ChunkCache:

@@ -1,11 +1,13 @@
 """ROS 2 bags in SQLite (``.db3``), schema versions 1 to 4.
 
-The files are opened immutable: nothing is locked, created or changed beside them.
+The files are opened immutable: nothing is locked, created or changed beside them. What SQLite left
+in a journal beside the file is taken in by a copy.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,16 @@ from urllib.parse import quote
 
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
+from lerobot_pipelines.recordings.ros.blocks import Block, unread_blocks
 from lerobot_pipelines.recordings.ros.compression import ZSTD_MAGIC, unpacked
 from lerobot_pipelines.recordings.ros.container import (
     Connection,
     IndexBuilder,
     LostMessage,
     Message,
+    Rows,
 )
+from lerobot_pipelines.recordings.ros.db3_journal import is_usable, journals_of, taken_in
 
 # SQLite's own errors, and what damaged text and numbers make of Python's conversions.
 _UNREADABLE = (sqlite3.Error, UnicodeError, ValueError, TypeError, OverflowError)
@@ -37,17 +42,16 @@ class Db3File:
         self.details: dict[str, Any] = {"compression": "none"}
         if path.stat().st_size == 0:
             raise Refused(Reason.CORRUPT_CONTAINER, f"{path.name} is empty")
-        journal = path.with_name(f"{path.name}-wal")
-        if journal.exists() and journal.stat().st_size:
-            # Taking it in would write to the recording, and without it the rest is whole.
-            self.faults.append(Fault("", journal.name, "unfinished_write"))
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         try:
+            place = self._take_in_journals()
             self._database = sqlite3.connect(
-                f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1",
+                f"file:{quote(str(place.resolve()))}?mode=ro&immutable=1",
                 uri=True,
                 check_same_thread=False,
             )
         except sqlite3.Error as error:
+            self._clean_up()
             raise Refused(Reason.CORRUPT_CONTAINER, f"{path.name}: {error}") from error
         self._database.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
         try:
@@ -58,14 +62,31 @@ class Db3File:
             self.index = self._read_index()
             self._describe()
         except _UNREADABLE as error:
-            self._database.close()
+            self.close()
             raise Refused(
                 Reason.CORRUPT_CONTAINER,
                 f"{path.name} is no database of ROS 2 messages ({error})",
             ) from error
         except BaseException:
-            self._database.close()
+            self.close()
             raise
+
+    def _take_in_journals(self) -> Path:
+        """The file to read: this one, or a copy with what lies in the journals beside it."""
+        journals = journals_of(self.path)
+        usable = [journal for journal in journals if is_usable(journal)]
+        self._scratch = taken_in(self.path, usable) if usable else None
+        for journal in journals:
+            if self._scratch is None or journal not in usable:
+                self.faults.append(Fault("", journal.name, "unfinished_write"))
+        if self._scratch is None:
+            return self.path
+        self.details["recovered"] = ", ".join(journal.name for journal in usable)
+        return Path(self._scratch.name) / self.path.name
+
+    def _clean_up(self) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _read_topics(self) -> list[Connection]:
         definitions = {
@@ -171,5 +192,10 @@ class Db3File:
         data = found[0]
         return unpacked(Message(memoryview(data), 0, 0, len(data)), where)
 
+    def blocks(self, rows: Rows) -> Iterator[Block]:
+        """See ``BagFile.blocks``. SQLite hands rows out one by one."""
+        return unread_blocks(rows)
+
     def close(self) -> None:
         self._database.close()
+        self._clean_up()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +187,7 @@ class Selection:
         self._applied = None
         if self._by_name and (self._wanted or self.paths[0].is_plain):
             names = getattr(message, "name", None)
-            if isinstance(names, list) and (names or self._wanted):
+            if _are_names(names) and (names or self._wanted):
                 return self._named(message, names)
         if len(self.paths) == 1:
             return flatten(self.paths[0].read(message))
@@ -214,6 +214,10 @@ class Selection:
             self.reordered += 1
         self._applied = self._places
         return values[self._places]
+
+
+def _are_names(names: Any) -> TypeGuard[list[str]]:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
 def _places(wanted: Sequence[str], names: Sequence[str]) -> NDArray[np.int64] | None:

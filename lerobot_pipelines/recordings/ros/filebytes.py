@@ -58,6 +58,31 @@ class FileBytes:
             self._descriptor = -1
 
 
+class Ahead:
+    """Small reads that follow one another closely, from one larger one."""
+
+    def __init__(self, file: FileBytes, ahead_bytes: int = 4096) -> None:
+        self._file = file
+        self._ahead = ahead_bytes
+        self._start = 0
+        self._window = memoryview(b"")
+
+    def upto(self, position: int, length: int) -> memoryview:
+        """At most ``length`` bytes: fewer at the end of the file."""
+        start = position - self._start
+        if start < 0 or start + length > len(self._window):
+            window = self._file.read_upto(position, max(length, self._ahead))
+            self._window, self._start, start = memoryview(window), position, 0
+        return self._window[start : start + length]
+
+    def exactly(self, position: int, length: int) -> memoryview:
+        """Raises ``OutOfFile`` if the file has not that many."""
+        found = self.upto(position, length)
+        if len(found) < length:
+            raise OutOfFile(f"{length} bytes at {position} of {self._file.size}")
+        return found
+
+
 def hole_fault(file: FileBytes, start: int, end: int | None) -> Fault:
     """What to report of bytes that are no records; ``end`` is None if none follow."""
     stop = file.size if end is None else end

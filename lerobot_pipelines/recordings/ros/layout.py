@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_pipelines.recordings.ros.fields import Selection, Values
 from lerobot_pipelines.recordings.ros.message_types import Codec
+
+if TYPE_CHECKING:
+    from lerobot_pipelines.recordings.ros.batch import Batch
+    from lerobot_pipelines.recordings.ros.blocks import Flags
 
 _DTYPES = {
     **{f"int{8 * size}": np.dtype(f"<i{size}") for size in (1, 2, 4, 8)},
@@ -106,6 +110,8 @@ class Layout:
 
     def __init__(self, codec: Codec, selection: Selection, raw: memoryview, values: Values) -> None:
         """Raises ``LayoutUnknown`` if the numbers cannot be read this way."""
+        if not codec.has_layout:
+            raise LayoutUnknown
         walk = _Walk(raw, not codec.is_ros1, codec.definitions, 0 if codec.is_ros1 else 4)
         try:
             walk.message(codec.type_name, "")
@@ -148,6 +154,23 @@ class Layout:
         values: Values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return values if self._places is None else values[self._places]
 
+    def fits(self, batch: Batch) -> Flags:
+        """Which of the batch's messages are of this layout, (n,)."""
+        found: Flags = batch.sound & (batch.lengths == self._length) & (batch.held == self._length)
+        content = batch.beginnings(found, self._length)
+        found[found] = (content[:, self._fixed] == self._expected).all(axis=1)
+        return found
+
+    def many(self, batch: Batch, chosen: Flags) -> NDArray[np.float64]:
+        """``values`` of messages that fit, (count, dimension)."""
+        content = batch.beginnings(chosen, self._length)
+        parts = []
+        for offset, dtype, count, elements in self._reads:
+            part = np.ascontiguousarray(content[:, offset : offset + count * dtype.itemsize])
+            parts.append(part.view(dtype)[:, elements].astype(np.float64))
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return values if self._places is None else values[:, self._places]
+
 
 class LayoutUnknown(Exception):
     """Messages of this type or selection must be decoded one by one."""
@@ -160,7 +183,12 @@ class Layouts:
         self._codec = codec
         self._selection = selection
         self._known: list[Layout] = []
+        self.learned = 0  # grows with each layout
         self._tries = MOST_LAYOUTS
+
+    @property
+    def known(self) -> tuple[Layout, ...]:
+        return tuple(self._known)
 
     def values(self, raw: memoryview) -> Values | None:
         """The numbers of a message of a known layout."""
@@ -181,3 +209,4 @@ class Layouts:
         self._tries -= 1
         with suppress(LayoutUnknown):
             self._known.append(Layout(self._codec, self._selection, raw, values))
+            self.learned += 1

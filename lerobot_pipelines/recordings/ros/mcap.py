@@ -18,7 +18,11 @@ import numpy as np
 
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
-from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES, decompress, unpacked
+from lerobot_pipelines.recordings.ros.blocks import Block, read_blocks
+from lerobot_pipelines.recordings.ros.compression import (
+    LARGEST_CHUNK_BYTES,
+    unpacked,
+)
 from lerobot_pipelines.recordings.ros.container import (
     ChunkCache,
     Connection,
@@ -26,8 +30,9 @@ from lerobot_pipelines.recordings.ros.container import (
     IndexBuilder,
     LostMessage,
     Message,
+    Rows,
 )
-from lerobot_pipelines.recordings.ros.filebytes import FileBytes, OutOfFile, hole_fault
+from lerobot_pipelines.recordings.ros.filebytes import Ahead, FileBytes, OutOfFile, hole_fault
 from lerobot_pipelines.recordings.ros.mcap_records import (
     MAGIC,
     MESSAGE_HEAD,
@@ -46,11 +51,15 @@ from lerobot_pipelines.recordings.ros.mcap_records import (
     parse_message_index,
     parse_prefix,
     parse_schema,
+    read_heads,
 )
-from lerobot_pipelines.recordings.ros.mcap_recovery import next_chunk
+from lerobot_pipelines.recordings.ros.mcap_recovery import next_record
+from lerobot_pipelines.recordings.ros.reading import fetcher, read_chunk
 
 # The head of a record and all of a small one, in one read.
 _FIRST_READ_BYTES = 4096
+# A chunk's head, or a message's: a compression's name is the longest part.
+_MOST_HEAD_BYTES = 64
 # Definitions and indexes are kilobytes; what claims more is not read into memory.
 _LARGEST_SMALL_RECORD = 64 << 20
 
@@ -104,24 +113,25 @@ class McapFile:
         position = len(MAGIC)
         pending: Chunk | None = None  # a chunk whose indexes may follow
         indexed = False
+        ahead = Ahead(self._file)
         while position < self._file.size:
-            head = memoryview(self._file.read_upto(position, _FIRST_READ_BYTES))
+            head = ahead.upto(position, _MOST_HEAD_BYTES)
             try:
                 prefix = parse_prefix(head, 0, position)
                 if prefix.end > self._file.size and prefix.op != Op.CHUNK:
                     raise BadRecord("cut record")
                 if pending and prefix.op == Op.MESSAGE_INDEX:
-                    self._take_index(pending, self._content(prefix, head))
+                    self._take_index(pending, self._content(prefix, ahead))
                     indexed = True
                 else:
                     if pending and not indexed:
                         self._list_chunk(pending)
-                    pending, indexed = self._take(prefix, head), False
+                    pending, indexed = self._take(prefix, ahead), False
                 position = prefix.end
             except (BadRecord, OutOfFile):
                 if head[: len(MAGIC)] == MAGIC and position + len(MAGIC) == self._file.size:
                     break
-                following = next_chunk(self._file, position + 1)
+                following = next_record(self._file, position + 1, self._channels)
                 self.faults.append(hole_fault(self._file, position, following))
                 self.details["recovered"] = self.faults[-1].reason
                 if following is None:
@@ -130,8 +140,9 @@ class McapFile:
         if pending and not indexed:
             self._list_chunk(pending)
 
-    def _take(self, prefix: Prefix, head: memoryview) -> Chunk | None:
+    def _take(self, prefix: Prefix, ahead: Ahead) -> Chunk | None:
         """Note what a record says; returns it if it is a chunk."""
+        head = ahead.upto(prefix.start, _MOST_HEAD_BYTES)
         if prefix.op == Op.CHUNK:
             chunk = parse_chunk(prefix, head[PREFIX_BYTES:])
             if prefix.end > self._file.size:
@@ -144,18 +155,16 @@ class McapFile:
             channel, stamp = parse_message_head(head[PREFIX_BYTES:])
             self._builder.add(channel, stamp, prefix.start, -1)
         elif prefix.op in (Op.SCHEMA, Op.CHANNEL):
-            self._take_definition(prefix.op, self._content(prefix, head))
+            self._take_definition(prefix.op, self._content(prefix, ahead))
         elif prefix.op == Op.HEADER:
-            profile, library = parse_header(self._content(prefix, head))
+            profile, library = parse_header(self._content(prefix, ahead))
             self.details.update(profile=profile, library=library)
         return None
 
-    def _content(self, prefix: Prefix, head: memoryview) -> memoryview:
+    def _content(self, prefix: Prefix, ahead: Ahead) -> memoryview:
         if prefix.length > _LARGEST_SMALL_RECORD:
             raise BadRecord("record too large")
-        if PREFIX_BYTES + prefix.length <= len(head):
-            return head[PREFIX_BYTES : PREFIX_BYTES + prefix.length]
-        return memoryview(self._file.read(prefix.data_start, prefix.length))
+        return ahead.exactly(prefix.data_start, prefix.length)
 
     def _take_definition(self, op: int, content: memoryview) -> None:
         if op == Op.SCHEMA:
@@ -237,13 +246,17 @@ class McapFile:
 
     # Messages -------------------------------------------------------------------------------------
 
+    def blocks(self, rows: Rows) -> Iterator[Block]:
+        """See ``BagFile.blocks``."""
+        return read_blocks(self.index, rows, self._file, self._cache.get, read_heads)
+
     def message(self, row: int) -> Message:
         """See ``BagFile.message``."""
         anchor, offset = int(self.index.anchors[row]), int(self.index.offsets[row])
         try:
             if offset < 0:
                 window = memoryview(self._file.read_upto(anchor, _FIRST_READ_BYTES))
-                prefix, fetch, start = parse_prefix(window, 0, anchor), self._fetch, anchor
+                prefix, fetch, start = parse_prefix(window, 0, anchor), fetcher(self._file), anchor
                 head, end = window[PREFIX_BYTES:], self._file.size
             else:
                 window = memoryview(self._cache.get(anchor))
@@ -263,21 +276,13 @@ class McapFile:
         length = prefix.length - MESSAGE_HEAD.size
         return unpacked(Message(window, start, data_start, length, fetch), f"byte {anchor}")
 
-    def _fetch(self, start: int, length: int) -> bytes:
-        try:
-            return self._file.read(start, length)
-        except OutOfFile:
-            raise LostMessage(f"byte {start}", "bad_record") from None
-
     def _load_chunk(self, anchor: int) -> bytes:
         chunk = self._chunks[anchor]
-        length = min(chunk.data_length, self._file.size - chunk.data_start)
-        if length > LARGEST_CHUNK_BYTES:
-            raise DamagedChunk("chunk_too_large")
         cut = anchor == self._cut_chunk
-        content = decompress(
+        content = read_chunk(
+            self._file,
+            (chunk.data_start, chunk.data_length),
             chunk.compression,
-            self._file.read(chunk.data_start, length),
             chunk.size,
             partial=cut,
         )

@@ -12,7 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lerobot_pipelines.recordings.ros.container import Connection
+from lerobot_pipelines.recordings.ros.blocks import Bytes, Heads, no_heads, numbers
+from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES, ZSTD_MAGIC
+from lerobot_pipelines.recordings.ros.container import Connection, Rows
 
 MAGIC = b"\x89MCAP0\r\n"
 PREFIX_BYTES = 9  # op and length
@@ -81,7 +83,7 @@ class Chunk:
 class Schema:
     name: str
     encoding: str
-    text: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def parse_chunk(prefix: Prefix, head: bytes | memoryview) -> Chunk:
 def parse_schema(data: bytes | memoryview) -> tuple[int, Schema]:
     content = _Content(data)
     (id,) = content.take(_U16)
-    return id, Schema(content.text(), content.text(), content.text())
+    return id, Schema(content.text(), content.text(), bytes(content.blob()))
 
 
 def parse_channel(data: bytes | memoryview) -> Channel:
@@ -205,8 +207,28 @@ def connection_of(channel: Channel, schema: Schema | None) -> Connection:
         id=channel.id,
         topic=channel.topic,
         type_name=schema.name if schema else "",
-        definition=schema.text if schema and kind else "",
+        definition=schema.data.decode("utf-8", errors="replace") if schema and kind else "",
         definition_format=kind,
         digest="",
         serialization=channel.encoding,
+        schema=schema.data if schema and not kind else b"",
     )
+
+
+def read_heads(content: Bytes, places: Rows, held: Rows, connections: Rows) -> Heads:
+    """``ReadHeads`` of MCAP. Messages that the recorder compressed are not sound: see message."""
+    size = PREFIX_BYTES + MESSAGE_HEAD.size
+    heads = no_heads(len(places))
+    there = np.flatnonzero(held >= size + len(ZSTD_MAGIC))
+    at = places[there]
+    lengths = numbers(content, at + 1, "<u8")
+    sound = (content[at] == Op.MESSAGE) & (lengths <= LARGEST_CHUNK_BYTES)
+    sound &= (lengths >= MESSAGE_HEAD.size) & (
+        numbers(content, at + PREFIX_BYTES, "<u2") == connections[there]
+    )
+    # A log time beyond the year 2262, as ``parse_message_head`` says.
+    sound &= content[at + PREFIX_BYTES + 13] < 0x80
+    sound &= numbers(content, at + size, "<u4") != int.from_bytes(ZSTD_MAGIC, "little")
+    heads.sound[there], heads.offsets[there] = sound, size
+    heads.lengths[there] = np.where(sound, lengths, MESSAGE_HEAD.size) - MESSAGE_HEAD.size
+    return heads

@@ -1,4 +1,4 @@
-"""What raw messages mean: a type store per message definition, through ``rosbags``.
+"""What raw ROS messages mean: a type store per message definition, through ``rosbags``.
 
 Two software versions define the same type differently, sometimes within one bag, so nothing is
 shared between definitions. ``rosbags`` refuses a whole bag for a constant that is not upper case
@@ -11,9 +11,17 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_pipelines.model import Stamps
+from lerobot_pipelines.recordings.ros.clocks import NO_STAMP
 from lerobot_pipelines.recordings.ros.container import Connection, Message
+
+if TYPE_CHECKING:
+    from lerobot_pipelines.recordings.ros.batch import Batch
 
 _SEPARATOR = "=" * 80
 _SEPARATOR_LINE = re.compile(r"^={20,}\s*$")
@@ -43,13 +51,60 @@ class Leaf(NamedTuple):
     is_array: bool
 
 
-class Codec:
-    """Reads the messages of one connection."""
+class Codec(Protocol):
+    """Reads the messages of one connection. Decoded ones have their fields as attributes."""
+
+    @property
+    def type_name(self) -> str: ...
+
+    @property
+    def short_name(self) -> str:
+        """Without its package, e.g. ``JointState``."""
+        ...
+
+    @property
+    def has_layout(self) -> bool:
+        """Whether equal lengths mean equal places, and stamps stand at the beginning."""
+        ...
+
+    @property
+    def is_ros1(self) -> bool:
+        """Whether messages are packed as ROS1 does; else plain CDR."""
+        ...
+
+    @property
+    def definitions(self) -> Any:
+        """Fields by type name, in the form ``rosbags`` keeps them."""
+        ...
+
+    def decode(self, raw: memoryview) -> Any:
+        """A message object; raises ``BadMessage``."""
+        ...
+
+    def header_stamp(self, message: Message) -> int | None:
+        """The stamp in the message, ns; None if there is none. Raises ``LostMessage``."""
+        ...
+
+    def header_stamps(self, batch: Batch) -> Stamps:
+        """``header_stamp`` of a batch's sound messages, (n,); ``NO_STAMP`` for the others."""
+        ...
+
+    def numeric_leaves(self) -> tuple[Leaf, ...]:
+        """Fields that hold numbers, depth first, stamps, headers and covariances left out."""
+        ...
+
+    def fields(self) -> tuple[str, ...]:
+        """Names of the message's own fields, for messages to people."""
+        ...
+
+
+class RosCodec:
+    """ROS messages, of either version, through ``rosbags``."""
+
+    has_layout = True
 
     def __init__(self, connection: Connection) -> None:
-        """Raises ``UnknownType``: "unsupported_encoding" or "unknown_type"."""
-        if connection.serialization not in ("ros1", "cdr"):
-            raise UnknownType("unsupported_encoding")
+        """Raises ``UnknownType`` (unknown_type)."""
         self._is_ros1 = connection.serialization == "ros1"
         self._store = _store_for(connection)
         self.type_name = _full_name(connection.type_name)
@@ -76,12 +131,10 @@ class Codec:
 
     @property
     def is_ros1(self) -> bool:
-        """Whether messages are packed as ROS1 does; else plain CDR."""
         return self._is_ros1
 
     @property
     def definitions(self) -> Any:
-        """Fields by type name, in the form ``rosbags`` keeps them."""
         return self._store.fielddefs
 
     @property
@@ -106,6 +159,27 @@ class Codec:
                 return None
             seconds, nanoseconds = struct.unpack_from(order + "iI", head, offset)
         return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+    def header_stamps(self, batch: Batch) -> Stamps:
+        """``header_stamp`` of a batch's sound messages, (n,); ``NO_STAMP`` for the others."""
+        found = np.full(len(batch), NO_STAMP)
+        if self._stamp_offset is None:
+            return found
+        stop = self._stamp_offset + 8
+        there = batch.sound & (batch.held >= stop)
+        heads = batch.beginnings(there, stop)
+        times = np.ascontiguousarray(heads[:, self._stamp_offset :])
+        if self._is_ros1:
+            found[there] = _nanoseconds(times, "<u4", "<u4")
+        else:
+            plain = (heads[:, 0] == 0) & (heads[:, 1] <= 1)
+            stamps = np.where(
+                heads[:, 1] == 1,
+                _nanoseconds(times, "<i4", "<u4"),
+                _nanoseconds(times, ">i4", ">u4"),
+            )
+            found[there] = np.where(plain, stamps, NO_STAMP)
+        return found
 
     def numeric_leaves(self) -> tuple[Leaf, ...]:
         """Fields that hold numbers, depth first, stamps, headers and covariances left out."""
@@ -152,31 +226,15 @@ class Codec:
         return raw[1] == 1
 
 
+def _nanoseconds(times: NDArray[np.uint8], seconds: str, rest: str) -> Stamps:
+    """(n, 8) bytes of seconds and nanoseconds as stamps, (n,)."""
+    whole = times.view(seconds)[:, 0].astype(np.int64)
+    stamps: Stamps = whole * 1_000_000_000 + times.view(rest)[:, 1].astype(np.int64)
+    return stamps
+
+
 _EMPTY = "structure_needs_at_least_one_member"
 _NOT_VALUES = (_TIME, _HEADER, "builtin_interfaces/msg/Duration", "std_msgs/msg/MultiArrayLayout")
-
-
-class Codecs:
-    """The codecs of one bag; equal definitions share one."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str, str], Codec | UnknownType] = {}
-
-    def of(self, connection: Connection) -> Codec:
-        """Raises ``UnknownType``."""
-        key = (
-            *(connection.type_name, connection.definition),
-            *(connection.definition_format, connection.serialization),
-        )
-        if key not in self._known:
-            try:
-                self._known[key] = Codec(connection)
-            except UnknownType as error:
-                self._known[key] = error
-        found = self._known[key]
-        if isinstance(found, UnknownType):
-            raise found
-        return found
 
 
 def _full_name(type_name: str) -> str:

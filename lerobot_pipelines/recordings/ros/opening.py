@@ -15,6 +15,7 @@ from lerobot_pipelines.model import EpisodeSource, Fault, Member
 from lerobot_pipelines.recordings.ros.compression import decompress_file
 from lerobot_pipelines.recordings.ros.container import BagFile
 from lerobot_pipelines.recordings.ros.db3 import Db3File
+from lerobot_pipelines.recordings.ros.first_pass import KeptPass
 from lerobot_pipelines.recordings.ros.mcap import McapFile
 from lerobot_pipelines.recordings.ros.parts import SplitFile
 from lerobot_pipelines.recordings.ros.recording import BagRecording
@@ -31,12 +32,15 @@ _ACTIVE = (".active",)
 _NUMBERS = re.compile(r"(\d+)")
 
 
-def open_bag(source: EpisodeSource, config: DatasetConfig | None = None) -> BagRecording:
+def open_bag(
+    source: EpisodeSource, config: DatasetConfig | None = None, notes: Path | None = None
+) -> BagRecording:
     """The recording in a bag, or in the files a ROS 2 recording was split over.
 
     With ``config``, its streams and cameras by their configured names; those that may be missing
     and are not there are not in ``streams``. Without, every topic of pictures or numbers under its
-    own name. Damaged bags are read as far as they go; ``faults`` says what was lost. Raises
+    own name. Damaged bags are read as far as they go; ``faults`` says what was lost. ``notes`` is a
+    folder in which the first pass is kept for the next who opens the same with it. Raises
     ``Refused`` (corrupt_container, unsupported, missing_stream, missing_camera) where nothing can
     be read or something required is not there, ``ContentChanged`` if a file is not what the source
     lists.
@@ -54,7 +58,9 @@ def open_bag(source: EpisodeSource, config: DatasetConfig | None = None) -> BagR
         lost += [Fault("", name, "missing_file") for name in listed if name not in present]
         file = parts[0] if len(parts) == 1 else SplitFile(parts)
         closing = ExitStack()
-        recording = BagRecording(source, file, config, metadata, (*faults, *lost), closing.close)
+        kept = KeptPass(notes, source, config) if notes is not None and config else None
+        known = (*faults, *lost)
+        recording = BagRecording(source, file, config, metadata, known, closing.close, kept)
         closing.enter_context(stack.pop_all())  # only now is it the recording's to close them
         return recording
 

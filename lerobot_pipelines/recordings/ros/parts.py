@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lerobot_pipelines.model import Fault
-from lerobot_pipelines.recordings.ros.container import BagFile, Connection, Message, MessageIndex
+from lerobot_pipelines.recordings.ros.blocks import Block
+from lerobot_pipelines.recordings.ros.container import (
+    BagFile,
+    Connection,
+    Message,
+    MessageIndex,
+    Rows,
+)
 
 
 class SplitFile:
@@ -46,6 +53,16 @@ class SplitFile:
         """See ``BagFile.message``."""
         part = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self._files[part].message(row - int(self._starts[part]))
+
+    def blocks(self, rows: Rows) -> Iterator[Block]:
+        """See ``BagFile.blocks``."""
+        bounds = np.searchsorted(rows, self._starts)
+        for part, file in enumerate(self._files):
+            chosen = rows[bounds[part] : bounds[part + 1]]
+            if len(chosen):
+                start = self._starts[part]
+                for block in file.blocks(chosen - start):
+                    yield replace(block, rows=block.rows + start)
 
     def close(self) -> None:
         for file in self._files:

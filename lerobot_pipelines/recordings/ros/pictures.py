@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.recordings.ros.batch import Batch, contains
+from lerobot_pipelines.recordings.ros.blocks import TAIL_BYTES, Flags
 from lerobot_pipelines.recordings.ros.container import Message
 from lerobot_pipelines.recordings.ros.rvl import BadRvl, decode_rvl
 
@@ -14,14 +17,11 @@ PICTURE_TYPES = ("CompressedImage", "CompressedVideo", "Image", "RawImage", "FFM
 VIDEO_ENCODINGS = ("h264", "hevc")
 
 _JPEG_START = b"\xff\xd8\xff"
-_JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND"
+_ENDS = {"jpeg": (_JPEG_START, b"\xff\xd9"), "png": (_PNG_START, b"IEND")}
 
 # A header, a frame name and a format string lie before the picture: rarely over 100 bytes.
 HEAD_BYTES = 1024
-# Cameras fill the last bytes of a JPEG up to a multiple of their transfer size.
-TAIL_BYTES = 256
 # compressedDepth puts a header of 12 bytes before its PNG; some writers add to it.
 _DEPTH_HEADER_REACH = 256
 _SCALE_BYTES = 8  # the last of the header: two floats, for depth of 32 bits
@@ -56,6 +56,9 @@ BYTES_PER_PIXEL = {
 }
 
 
+_RAW_FIELDS = ("encoding", "width", "height", "step")
+
+
 class BadPicture(Exception):
     """A message holds no usable picture; the argument is the reason code."""
 
@@ -72,9 +75,11 @@ class Content(NamedTuple):
 
 def content(message: Any) -> Content:
     """The picture of a decoded message; raises ``BadPicture``."""
-    if hasattr(message, "step"):
+    if not isinstance(getattr(message, "data", None), np.ndarray):
+        raise BadPicture("no_picture_data")
+    if all(hasattr(message, name) for name in _RAW_FIELDS):
         return _raw(message)
-    data = bytes(message.data)
+    data = message.data.tobytes()
     label = str(getattr(message, "format", None) or getattr(message, "encoding", "")).lower()
     if "compresseddepth" in label:
         return _compressed_depth(data, label)
@@ -112,13 +117,16 @@ def begins_anew(message: Any, encoding: str) -> bool:
 
 
 def _raw(message: Any) -> Content:
-    encoding = _LAYOUTS.get(message.encoding, message.encoding)
+    encoding = _LAYOUTS.get(str(message.encoding), str(message.encoding))
     encoding = _LAYOUTS.get(encoding.lower(), encoding)
     pixel = BYTES_PER_PIXEL.get(encoding)
     if pixel is None:
         raise BadPicture("unsupported_encoding")
-    width, height = int(message.width), int(message.height)
-    step = int(message.step) or width * pixel
+    try:
+        width, height, step = (int(getattr(message, n)) for n in ("width", "height", "step"))
+    except (TypeError, ValueError) as error:
+        raise BadPicture("bad_size") from error
+    step = step or width * pixel
     data = message.data
     if width < 1 or height < 1 or step < width * pixel:
         raise BadPicture("bad_size")
@@ -184,17 +192,43 @@ def _inverse_depth(quantised: NDArray[Any], scale: bytes) -> Content:
     return Content(depth.astype("<f4").tobytes(), "32FC1", width, height, width * 4)
 
 
+def alone(message: Any) -> Message:
+    """The picture of a decoded message as if nothing else had been sent; raises ``BadPicture``."""
+    data = memoryview(content(message).data)
+    return Message(data, 0, 0, len(data))
+
+
 def fault_of(message: Message, encoding: str) -> str | None:
     """What is wrong with a picture, by the two ends of its message; None if nothing shows."""
-    if encoding == "jpeg":
-        if _JPEG_START not in bytes(message.part(0, HEAD_BYTES)):
-            return "not_a_jpeg"
-        return _cut(message, _JPEG_END)
-    if encoding == "png":
-        if _PNG_START not in bytes(message.part(0, HEAD_BYTES)):
-            return "not_a_png"
-        return _cut(message, _PNG_END)
-    return None
+    if encoding not in _ENDS:
+        return None
+    start, end = _ENDS[encoding]
+    if start not in bytes(message.part(0, HEAD_BYTES)):
+        return f"not_a_{encoding}"
+    return _cut(message, end)
+
+
+def sound(batch: Batch, encoding: str, offsets: Iterable[int]) -> Flags:
+    """Which of a batch's messages ``fault_of`` has nothing against, (n,); some may be missed.
+
+    ``offsets`` are those of pictures seen before, by ``offset_of``.
+    """
+    if encoding not in _ENDS:
+        return batch.sound
+    start, end = _ENDS[encoding]
+    begun = np.zeros(len(batch), np.bool_)
+    for offset in offsets:
+        begun |= batch.begin_with(start, offset)
+    ended, tails = batch.tails()
+    ended[ended] = contains(tails, end) | ~tails.any(axis=1)
+    return begun & ended
+
+
+def offset_of(message: Message, encoding: str) -> set[int]:
+    """Where in its message the picture begins; empty if that is not known."""
+    if encoding not in _ENDS:
+        return set()
+    return {bytes(message.part(0, HEAD_BYTES)).find(_ENDS[encoding][0])} - {-1}
 
 
 def _cut(message: Message, end: bytes) -> str | None:

@@ -11,8 +11,9 @@ import numpy as np
 from lerobot_pipelines.config.schema import CameraConfig, DatasetConfig, StreamConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Clock, Fault, StreamKind
+from lerobot_pipelines.recordings.ros.codecs import CODECS, Codecs
 from lerobot_pipelines.recordings.ros.container import BagFile, Connection
-from lerobot_pipelines.recordings.ros.message_types import Codec, Codecs, UnknownType
+from lerobot_pipelines.recordings.ros.message_types import Codec, UnknownType
 from lerobot_pipelines.recordings.ros.pictures import PICTURE_TYPES
 
 # Numbers that describe the recording or the scene rather than the robot's state over time: listed
@@ -169,7 +170,7 @@ def _add(
             raise Refused(
                 Reason.UNSUPPORTED,
                 f"{bag}: the messages of {topic.name} ({topic.type_name}) cannot be read as "
-                f"{what}: {problem}",
+                f"{what}: {problem}{_remedy(problem)}",
             )
         plan.faults.append(Fault(wish.name, topic.type_name, problem, max(topic.count, 1)))
         return
@@ -184,3 +185,11 @@ def _add(
             camera=wish if isinstance(wish, CameraConfig) else None,
         )
     )
+
+
+def _remedy(problem: str) -> str:
+    if problem.startswith("unsupported_encoding"):
+        return f"; record or convert it with one of these encodings: {', '.join(CODECS)}"
+    if problem == "unknown_type":
+        return "; the bag holds no definition of its type, or one that cannot be understood"
+    return ""

@@ -22,6 +22,7 @@ from lerobot_pipelines.model import (
 )
 from lerobot_pipelines.recordings.ros import pictures
 from lerobot_pipelines.recordings.ros.container import BagFile, LostMessage, Rows
+from lerobot_pipelines.recordings.ros.first_pass import FirstPass, KeptPass
 from lerobot_pipelines.recordings.ros.message_types import BadMessage
 from lerobot_pipelines.recordings.ros.plan import (
     StreamPlan,
@@ -30,8 +31,10 @@ from lerobot_pipelines.recordings.ros.plan import (
     plan_everything,
     topics_of,
 )
-from lerobot_pipelines.recordings.ros.survey import Survey, dimension_of, walk
+from lerobot_pipelines.recordings.ros.survey import Survey
 from lerobot_pipelines.recordings.ros.tally import Faults
+from lerobot_pipelines.recordings.ros.walk import dimension_of, walk
+from lerobot_pipelines.recordings.rows import AlignedRows
 
 
 class _Streams(Mapping[str, Stream]):
@@ -50,7 +53,7 @@ class _Streams(Mapping[str, Stream]):
         return len(self._recording._all_streams())
 
 
-class BagRecording:
+class BagRecording(AlignedRows):
     """One bag, or one recording split over several files.
 
     The first pass is made when a stream is looked at: over the cameras alone if only cameras are
@@ -72,14 +75,19 @@ class BagRecording:
         metadata: Mapping[str, Any],
         faults: Sequence[Fault],
         close_all: Callable[[], None],
+        kept: KeptPass | None = None,
     ) -> None:
-        """``close_all`` is called by ``close``. Raises ``Refused`` as ``plan_configured`` does."""
+        """``close_all`` is called by ``close``; ``kept`` is where the first pass may lie already.
+
+        Raises ``Refused`` as ``plan_configured`` does.
+        """
         self.source = source
         self.metadata: Mapping[str, Any] = metadata
         self.topics: Mapping[str, Topic] = topics_of(file, config)
         self.details: Mapping[str, Any] = file.details
         self._file = file
         self._close_all = close_all
+        self._kept = kept
         self._limit = config.filtering.max_corrupt_fraction if config else None
         plan = (
             plan_configured(self.topics, config, file.path.name)
@@ -121,13 +129,40 @@ class BagRecording:
         return [name for name in self._plans if name in self._found]
 
     def _read(self, names: Iterable[str]) -> None:
+        if self._kept is not None and len(self._unread) == len(self._plans):
+            self._take_kept()
+        self._survey([name for name in names if name in self._unread])
+        if self._kept is not None and not self._unread and not self._refusals:
+            self._kept.save(
+                FirstPass(
+                    *(len(self._file.index), self._found, self._rows, self._stamps),
+                    *(self._vectors, tuple(self._late_faults.list())),
+                )
+            )
+            self._kept = None
+
+    def _take_kept(self) -> None:
+        """Go on with what an earlier step has found."""
+        assert self._kept is not None
+        found = self._kept.load()
+        if found is None or found.messages != len(self._file.index):
+            return
+        self._found, self._rows, self._stamps = found.streams, found.rows, found.stamps
+        self._vectors = found.vectors
+        for fault in found.faults:
+            self._late_faults.add(fault.stream, fault.where, fault.reason, fault.count)
+        self._unread.clear()
+        self._kept = None
+
+    def _survey(self, names: Iterable[str]) -> None:
         surveys: list[Survey] = []
-        for plan in [self._unread.pop(name) for name in list(names)]:
+        for plan in [self._unread.pop(name) for name in names]:
             with self._left_out(plan):
                 surveys.append(Survey(plan, self._late_faults, with_values=self._limit is not None))
         if surveys:
             walk(self._file, surveys)
-        for survey in surveys:
+        while surveys:
+            survey = surveys.pop(0)  # what it collected is let go of before the next is finished
             with self._left_out(survey.plan):
                 self._found[survey.plan.name] = self._finish(survey)
 
@@ -195,6 +230,9 @@ class BagRecording:
         rows = [self._rows[name][chosen] for name, chosen in zip(names, ids, strict=True)]
         if not rows:
             return
+        # Rows are decided by now: the numbers, the largest part of what is held, make room for
+        # the encoders. Asked for again they are read again.
+        self._vectors.clear()
         # Where stamps do not follow the file, a stream's own order goes before the file's.
         places = np.concatenate([np.maximum.accumulate(r) if len(r) else r for r in rows])
         owners = np.repeat(np.arange(len(names)), [len(r) for r in rows])
@@ -224,6 +262,7 @@ class BagRecording:
 
     def close(self) -> None:
         """Close the files and remove what was unpacked of them. May be called again."""
+        self._vectors.clear()
         self._close_all()
 
 

@@ -6,37 +6,34 @@ message by its place, and keeps no account of what was lost. It remains the refe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
-from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES, decompress
+from lerobot_pipelines.recordings.ros.blocks import Block, read_blocks
+from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES
 from lerobot_pipelines.recordings.ros.container import (
     ChunkCache,
     Connection,
     DamagedChunk,
-    IndexBuilder,
     LostMessage,
     Message,
-    MessageIndex,
     Rows,
 )
 from lerobot_pipelines.recordings.ros.filebytes import FileBytes, OutOfFile
+from lerobot_pipelines.recordings.ros.reading import fetcher, read_chunk
+from lerobot_pipelines.recordings.ros.ros1_heads import HeadReader
+from lerobot_pipelines.recordings.ros.ros1_index import read_index
 from lerobot_pipelines.recordings.ros.ros1_records import (
     MAGIC,
     BadRecord,
     Op,
     Record,
-    chunk_at,
-    parse_connection,
     parse_record,
     read_record,
 )
-
-_INDEX_ENTRY = np.dtype([("seconds", "<u4"), ("nanoseconds", "<u4"), ("offset", "<u4")])
 
 # A record's header and a small message in one read.
 _FIRST_READ_BYTES = 4096
@@ -64,7 +61,9 @@ class Ros1File:
         self.details: dict[str, Any] = {}
         self._compressions: set[str] = set()
         try:
-            self.index = self._read_index(header)
+            found = read_index(self._file, header)
+            self.connections, self.index = found.connections, found.index
+            self._chunks, self._compressions = found.compressed_chunks, found.compressions
         except (BadRecord, OutOfFile) as error:
             self._recover(str(error))
         self.details["compression"] = ",".join(sorted(self._compressions)) or "none"
@@ -94,99 +93,6 @@ class Ros1File:
             )
         return header
 
-    # The index -------------------------------------------------------------------------------
-
-    def _read_index(self, header: Record | None) -> MessageIndex:
-        if header is None or header.op != Op.BAG_HEADER:
-            raise BadRecord("no bag header")
-        position = header.u64(b"index_pos")
-        if position == 0:
-            raise BadRecord("not indexed")
-        if position > self._file.size:
-            raise BadRecord("the index lies beyond the end of the file")
-        infos: list[Record] = []
-        while position < self._file.size:
-            record = read_record(self._file, position)
-            if record.op == Op.CONNECTION:
-                data = self._file.read(record.data_start, record.data_length)
-                self.connections.append(parse_connection(record, data))
-            elif record.op == Op.CHUNK_INFO:
-                infos.append(record)
-            position = record.end
-        if (len(self.connections), len(infos)) != (
-            header.u32(b"conn_count"),
-            header.u32(b"chunk_count"),
-        ):
-            raise BadRecord("the index is not whole")
-        builder = IndexBuilder()
-        for info in infos:
-            self._index_chunk(info, builder)
-        index = builder.build()
-        self._probe(index)
-        return index
-
-    def _index_chunk(self, info: Record, builder: IndexBuilder) -> None:
-        chunk = chunk_at(self._file, info.u64(b"chunk_pos"))
-        if chunk is None or chunk.end > self._file.size:
-            raise BadRecord("the index names a chunk that is not there")
-        self._register(chunk)
-        counts = np.frombuffer(
-            self._file.read(info.data_start, info.data_length // 8 * 8), "<u4"
-        ).reshape(-1, 2)
-        expected = {int(connection): int(count) for connection, count in counts}
-        position = chunk.end
-        for _ in range(len(expected)):
-            record = read_record(self._file, position)
-            connection = record.u32(b"conn")
-            if record.op != Op.INDEX or record.u32(b"ver") != 1:
-                raise BadRecord("a chunk's index is not there")
-            if record.data_length % _INDEX_ENTRY.itemsize:
-                raise BadRecord("a chunk's index is cut")
-            entries = np.frombuffer(
-                self._file.read(record.data_start, record.data_length), _INDEX_ENTRY
-            )
-            if expected.get(connection) != len(entries):
-                raise BadRecord("a chunk's index counts other messages than the bag's")
-            offsets = entries["offset"].astype(np.int64)
-            if len(offsets) and int(offsets.max()) >= chunk.u32(b"size"):
-                raise BadRecord("the index points beyond its chunk")
-            stamps = entries["seconds"].astype(np.int64) * 1_000_000_000 + entries["nanoseconds"]
-            self._add(builder, chunk, connection, stamps, offsets)
-            position = record.end
-
-    def _register(self, chunk: Record) -> None:
-        compression = chunk.fields[b"compression"].decode("ascii", errors="replace")
-        self._compressions.add(compression)
-        if compression != "none":
-            self._chunks[chunk.start] = chunk
-
-    def _add(
-        self,
-        builder: IndexBuilder,
-        chunk: Record,
-        connection: int,
-        stamps: Rows,
-        offsets: Rows,
-    ) -> None:
-        if chunk.start in self._chunks:
-            builder.extend(connection, stamps, np.full(len(offsets), chunk.start), offsets)
-        else:
-            builder.extend(
-                connection, stamps, chunk.data_start + offsets, np.full(len(offsets), -1)
-            )
-
-    def _probe(self, index: MessageIndex) -> None:
-        """One message of each connection in an unpacked chunk must be where the index says."""
-        known = {connection.id for connection in self.connections}
-        found, rows = np.unique(index.connections, return_index=True)
-        if not known.issuperset(found.tolist()):
-            raise BadRecord("the index names an unknown connection")
-        for row in rows:
-            if index.offsets[row] < 0:
-                record = read_record(self._file, int(index.anchors[row]))
-                if record.op != Op.MESSAGE or record.u32(b"conn") != index.connections[row]:
-                    raise BadRecord("the index points at no message")
-
     def _recover(self, cause: str) -> None:
         from lerobot_pipelines.recordings.ros.ros1_recovery import scan
 
@@ -207,13 +113,18 @@ class Ros1File:
 
     # Messages --------------------------------------------------------------------------------
 
+    def blocks(self, rows: Rows) -> Iterator[Block]:
+        """See ``BagFile.blocks``."""
+        return read_blocks(self.index, rows, self._file, self._cache.get, HeadReader())
+
     def message(self, row: int) -> Message:
         """See ``BagFile.message``."""
         anchor, offset = int(self.index.anchors[row]), int(self.index.offsets[row])
         try:
             if offset < 0:
                 window = memoryview(self._file.read_upto(anchor, _FIRST_READ_BYTES))
-                record, fetch, start = read_record(self._file, anchor, window), self._fetch, anchor
+                record = read_record(self._file, anchor, window)
+                fetch, start = fetcher(self._file), anchor
             else:
                 window = memoryview(self._cache.get(anchor))
                 record, fetch, start = parse_record(window, offset), None, 0
@@ -228,20 +139,12 @@ class Ros1File:
             raise LostMessage(f"byte {anchor}", "bad_record") from None
         return Message(window, start, record.data_start, record.data_length, fetch)
 
-    def _fetch(self, start: int, length: int) -> bytes:
-        try:
-            return self._file.read(start, length)
-        except OutOfFile:
-            raise LostMessage(f"byte {start}", "bad_record") from None
-
     def _load_chunk(self, anchor: int) -> bytes:
         chunk = self._chunks[anchor]
-        length = min(chunk.data_length, self._file.size - chunk.data_start)
-        if length > LARGEST_CHUNK_BYTES:
-            raise DamagedChunk("chunk_too_large")
-        return decompress(
+        return read_chunk(
+            self._file,
+            (chunk.data_start, chunk.data_length),
             chunk.fields[b"compression"].decode("ascii", errors="replace"),
-            self._file.read(chunk.data_start, length),
             chunk.u32(b"size"),
             partial=anchor in self._cut_chunks,
         )

@@ -160,10 +160,12 @@ def parse_connection(record: Record, data: bytes | memoryview) -> Connection:
     )
 
 
-def chunk_at(file: FileBytes, position: int) -> Record | None:
+def chunk_at(
+    file: FileBytes, position: int, buffer: bytes | memoryview | None = None
+) -> Record | None:
     """The chunk record at a position, if there is one; its data may reach beyond the file."""
     try:
-        record = read_record(file, position)
+        record = read_record(file, position, buffer)
         if record.op == Op.CHUNK and b"compression" in record.fields:
             record.u32(b"size")
             return record

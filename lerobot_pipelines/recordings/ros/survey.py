@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +14,31 @@ from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Stamps, StreamKind, Vectors
 from lerobot_pipelines.recordings.calibration import calibrated, shifted
 from lerobot_pipelines.recordings.ros import pictures
+from lerobot_pipelines.recordings.ros.batch import Batch, Decoded
+from lerobot_pipelines.recordings.ros.blocks import Flags
 from lerobot_pipelines.recordings.ros.clocks import NO_STAMP, stamps_by
-from lerobot_pipelines.recordings.ros.container import BagFile, LostMessage, Message, Rows
+from lerobot_pipelines.recordings.ros.container import LostMessage, Rows
+from lerobot_pipelines.recordings.ros.damage import Damage
 from lerobot_pipelines.recordings.ros.fields import FieldError, Selection, Values
-from lerobot_pipelines.recordings.ros.layout import Layouts
+from lerobot_pipelines.recordings.ros.layout import Layout, Layouts
 from lerobot_pipelines.recordings.ros.message_types import BadMessage, Codec
-from lerobot_pipelines.recordings.ros.plan import StreamPlan, Topic
+from lerobot_pipelines.recordings.ros.plan import StreamPlan
 from lerobot_pipelines.recordings.ros.tally import Faults
 from lerobot_pipelines.recordings.stamps import chronological
 
-# Faults that say more than that the bag is damaged.
-_REASONS = {
-    "non_finite": Reason.NON_FINITE,
-    "missing_field": Reason.MISSING_FIELD,
-    "empty": Reason.MISSING_FIELD,
-    "dimension_changed": Reason.MISSING_FIELD,
-    **dict.fromkeys(("unsupported_picture", "unsupported_encoding"), Reason.UNSUPPORTED),
-    "bad_depth_header": Reason.UNSUPPORTED,
-}
+# Where a picture begins changes with the names before it, which rarely change.
+_MOST_OFFSETS = 8
+
+
+class _Way(NamedTuple):
+    """Messages that can be taken together, (n,) of a batch; numbers by their layout."""
+
+    fits: Flags
+    layout: Layout | None = None
+
+
+def _where(received_ns: int) -> str:
+    return f"message received at {received_ns} ns"
 
 
 class Survey:
@@ -46,8 +53,7 @@ class Survey:
             # Tells which version of the robot's software defined the type.
             self.details["rihs01" if digest.startswith("RIHS01_") else "md5"] = digest
         self._faults = faults
-        self._damage: Counter[str] = Counter()
-        self._seen = 0
+        self._damage = Damage()
         self._with_values = with_values
         self._rows = array("q")
         self._header_stamps = array("q")
@@ -55,6 +61,7 @@ class Survey:
         self._lengths = array("q")
         self._selections: dict[Codec, Selection] = {}
         self._layouts: dict[Codec, Layouts] = {}
+        self._picture_offsets: set[int] = set()  # where in the messages pictures begin
         self._last_error = ""
         self._awaits_key_frame = True  # video: nothing before it, or after a loss, can be shown
         if plan.kind is StreamKind.VECTOR:
@@ -84,33 +91,93 @@ class Survey:
             f"stream {self.plan.name} (topic {self.plan.topic.name}): {text}",
         )
 
-    # One message --------------------------------------------------------------------------------
+    # Messages -----------------------------------------------------------------------------------
 
-    def lost(self, lost: LostMessage) -> None:
-        self._awaits_key_frame = True
-        self._seen += 1
-        self._note(lost.where, lost.reason)
+    def take(self, batch: Batch) -> None:
+        """The messages of one connection in a part of the file, in its order."""
+        at = 0
+        while at < len(batch):
+            ways = self._ways(batch)
+            at = self._take_until_wiser(batch, at, ways)
 
-    def take(
-        self, row: int, receive_ns: int, codec: Codec, message: Message, lazy: _Decoded
-    ) -> None:
-        self._seen += 1
-        where = f"message received at {receive_ns} ns"
-        stamp = codec.header_stamp(message)
+    def _take_until_wiser(self, batch: Batch, at: int, ways: Sequence[_Way]) -> int:
+        """Go on until a message taught how others like it can be taken together."""
+        chosen = np.full(len(batch), -1)
+        for number, way in reversed(list(enumerate(ways))):
+            chosen[way.fits] = number
+        turns = np.flatnonzero(np.diff(chosen[at:])) + 1 + at
+        for start, stop in pairwise([at, *turns.tolist(), len(batch)]):
+            if chosen[start] >= 0:
+                self._take_together(batch, slice(start, stop), ways[int(chosen[start])].layout)
+                continue
+            for one in range(start, stop):
+                before = self._learned
+                self._take_single(batch, one)
+                if self._learned != before:
+                    return one + 1
+        return len(batch)
+
+    def _ways(self, batch: Batch) -> list[_Way]:
+        """How messages can be taken without looking at each."""
+        if not batch.codec.has_layout:
+            return []
         if self.plan.kind is StreamKind.PICTURE:
-            if not self._take_picture(message, lazy, where):
+            encoding = self.details.get("encoding")
+            if encoding is None or encoding in pictures.VIDEO_ENCODINGS:
+                return []
+            return [_Way(pictures.sound(batch, encoding, self._picture_offsets))]
+        if not self._with_values:
+            return [_Way(batch.sound)]
+        return [_Way(one.fits(batch), one) for one in self._layouts[batch.codec].known]
+
+    @property
+    def _learned(self) -> int:
+        layouts = sum(layouts.learned for layouts in self._layouts.values())
+        return layouts + len(self._picture_offsets) + ("encoding" in self.details)
+
+    def _take_together(self, batch: Batch, part: slice, layout: Layout | None) -> None:
+        rows, stamps = batch.rows[part], batch.header_stamps[part]
+        self._damage.seen += len(rows)
+        if layout is not None:
+            chosen = np.zeros(len(batch), np.bool_)
+            chosen[part] = True
+            values = layout.many(batch, chosen)
+            if layout.is_reordered:
+                self._selections[batch.codec].reordered += len(rows)
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                where = _where(batch.received[part][~finite][0])
+                self._note(where, "non_finite", int(np.count_nonzero(~finite)))
+                rows, stamps, values = rows[finite], stamps[finite], values[finite]
+            self._lengths.frombytes(np.full(len(rows), values.shape[1], np.int64).tobytes())
+            self._values.frombytes(np.ascontiguousarray(values).tobytes())
+        self._rows.frombytes(rows.tobytes())
+        self._header_stamps.frombytes(stamps.tobytes())
+
+    def _take_single(self, batch: Batch, at: int) -> None:
+        self._damage.seen += 1
+        try:
+            single = batch.single(at)
+            where = _where(batch.received[at])
+            stamp = batch.codec.header_stamp(single.message)
+            if self.plan.kind is StreamKind.PICTURE:
+                if not self._take_picture(batch.codec, single, where):
+                    return
+            elif self._with_values and not self._take_values(batch.codec, single, where):
                 return
-        elif self._with_values and not self._take_values(codec, lazy, where):
+        except LostMessage as lost:
+            self._awaits_key_frame = True
+            self._note(lost.where, lost.reason)
             return
-        self._rows.append(row)
+        self._rows.append(int(batch.rows[at]))
         self._header_stamps.append(NO_STAMP if stamp is None else stamp)
 
     def _note(self, where: str, reason: str, count: int = 1) -> None:
         """Messages that hold nothing usable."""
-        self._damage[reason] += count
+        self._damage.reasons[reason] += count
         self._faults.add(self.plan.name, where, reason, count)
 
-    def _take_picture(self, message: Message, lazy: _Decoded, where: str) -> bool:
+    def _take_picture(self, codec: Codec, lazy: Decoded, where: str) -> bool:
         encoding = self.details.get("encoding")
         if encoding is None:
             # The first usable picture tells what the others are; they are not decoded.
@@ -123,21 +190,28 @@ class Survey:
             self.details["encoding"] = encoding = found.encoding
             if found.width is not None:
                 self.details["width"], self.details["height"] = found.width, found.height
-        fault = pictures.fault_of(message, encoding)
-        if encoding in pictures.VIDEO_ENCODINGS and self._awaits_key_frame:
+        try:
+            # Of other systems' messages the picture lies anywhere, or in base64.
+            seen = lazy.message if codec.has_layout else pictures.alone(lazy.get())
+            fault = pictures.fault_of(seen, encoding)
+        except (BadMessage, pictures.BadPicture) as error:
+            fault = "bad_message" if isinstance(error, BadMessage) else str(error)
+        if fault is None and encoding in pictures.VIDEO_ENCODINGS and self._awaits_key_frame:
             try:
                 self._awaits_key_frame = not pictures.begins_anew(lazy.get(), encoding)
             except BadMessage:
                 fault = "bad_message"
-            if self._awaits_key_frame and fault is None:
+            if fault is None and self._awaits_key_frame:
                 # No damage: a recording may begin anywhere.
                 self._faults.add(self.plan.name, where, "before_key_frame")
                 return False
         if fault is not None:
             self._note(where, fault)
+        elif len(self._picture_offsets) < _MOST_OFFSETS:
+            self._picture_offsets |= pictures.offset_of(lazy.message, encoding)
         return fault is None
 
-    def _take_values(self, codec: Codec, lazy: _Decoded, where: str) -> bool:
+    def _take_values(self, codec: Codec, lazy: Decoded, where: str) -> bool:
         layouts = self._layouts[codec]
         if (known := layouts.values(lazy.raw)) is not None:
             return self._keep(known, where)
@@ -152,7 +226,7 @@ class Survey:
             return False
         if values is None:
             self.details["other_messages"] = self.details.get("other_messages", 0) + 1
-            self._seen -= 1
+            self._damage.seen -= 1
             return False
         layouts.learn(lazy.raw, values)
         return self._keep(values, where)
@@ -180,6 +254,9 @@ class Survey:
         if self._with_values and self.plan.kind is StreamKind.VECTOR:
             values, keep = self._matrix()
         rows, headers = rows[keep], headers[keep]
+        # Connections of one topic are taken one after the other within a part of the file.
+        in_file = np.argsort(rows, kind="stable")
+        rows, headers = rows[in_file], headers[in_file]
         found = stamps_by(self.plan.clock, receive_stamps[rows], headers)
         self.clock = found.clock
         self.details.update(found.details)
@@ -194,29 +271,14 @@ class Survey:
         if wish is not None:
             stamps = shifted(stamps, wish)
         if values is not None:
-            values = values[order]
+            values = _in_order(values, in_file[order])
             if self.plan.stream is not None and len(values):
                 values = calibrated(values, self.plan.stream)
         return rows[order], stamps, values
 
     def refuse_damaged(self, limit: float) -> None:
         """Raises ``Refused`` if more than that share of the stream is not usable."""
-        damaged = self._damage.total()
-        if damaged <= limit * self._seen:
-            return
-        worst = self._damage.most_common(1)[0][0]
-        is_picture = self.plan.kind is StreamKind.PICTURE
-        usual = Reason.CORRUPT_PICTURE if is_picture else Reason.CORRUPT_CONTAINER
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self._damage.most_common())
-        raise Refused(
-            _REASONS.get(worst, usual),
-            f"{'camera' if is_picture else 'stream'} {self.plan.name}: {damaged} of {self._seen} "
-            f"messages of {self.plan.topic.name} cannot be used ({reasons}); at most {limit:.0%} "
-            f"may be (filtering.max_corrupt_fraction){self._hint()}",
-        )
-
-    def _hint(self) -> str:
-        return f"; the last fault: {self._last_error}" if self._last_error else ""
+        self._damage.refuse_above(limit, self.plan, self._last_error)
 
     def selection_of(self, codec: Codec) -> Selection:
         return self._selections[codec]
@@ -249,57 +311,8 @@ class Survey:
         return flat.reshape(-1, dimension), keep
 
 
-class _Decoded:
-    """A message read and decoded at most once, however many streams come from its topic."""
-
-    def __init__(self, codec: Codec, message: Message) -> None:
-        self._codec = codec
-        self._message = message
-        self._raw: memoryview | None = None
-        self._value: Any = None
-
-    @property
-    def raw(self) -> memoryview:
-        if self._raw is None:
-            self._raw = self._message.whole()
-        return self._raw
-
-    def get(self) -> Any:
-        if self._value is None:
-            self._value = self._codec.decode(self.raw)
-        return self._value
-
-
-def walk(file: BagFile, surveys: Sequence[Survey]) -> None:
-    """Show every message to the surveys of its topic, in file order."""
-    by_connection: dict[int, tuple[Codec, list[Survey]]] = {}
-    for survey in surveys:
-        for id, codec in survey.plan.topic.codecs.items():
-            by_connection.setdefault(id, (codec, []))[1].append(survey)
-    index = file.index
-    rows = np.flatnonzero(np.isin(index.connections, list(by_connection)))
-    for row in rows.tolist():
-        codec, takers = by_connection[int(index.connections[row])]
-        try:
-            message = file.message(row)
-            lazy = _Decoded(codec, message)
-            receive_ns = int(index.stamps[row])
-            for survey in takers:
-                survey.take(row, receive_ns, codec, message, lazy)
-        except LostMessage as lost:
-            for survey in takers:
-                survey.lost(lost)
-
-
-def dimension_of(file: BagFile, topic: Topic, survey: Survey) -> int | None:
-    """How many numbers the topic's first readable message has; None if none is readable."""
-    for row in np.flatnonzero(np.isin(file.index.connections, list(topic.codecs)))[:20].tolist():
-        codec = topic.codecs[int(file.index.connections[row])]
-        try:
-            decoded = _Decoded(codec, file.message(row)).get()
-            values = survey.selection_of(codec).values(decoded)
-        except (LostMessage, BadMessage, FieldError):
-            continue
-        if values is not None:
-            return len(values)
-    return None
+def _in_order(values: Values, order: NDArray[np.int64]) -> Values:
+    """A copy only where it is needed: the numbers of a long recording are its largest part."""
+    if len(order) == len(values) and (order == np.arange(len(order))).all():
+        return values
+    return values[order]

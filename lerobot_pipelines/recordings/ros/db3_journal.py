@@ -1,0 +1,58 @@
+"""What SQLite had not yet moved into a ``.db3`` when its recorder was stopped.
+
+A write-ahead log beside the file holds the last messages; a rollback journal undoes what was half
+written. SQLite takes either in when it opens a file for writing. That is done to a copy: the
+recording is never touched.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+# The first bytes of a journal that holds something; of the log in either byte order of its sums.
+_MARKS = {
+    "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"),
+    "-journal": (b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7",),
+}
+
+
+def journals_of(path: Path) -> list[Path]:
+    """Those beside a database that are not empty."""
+    beside = (path.with_name(path.name + suffix) for suffix in _MARKS)
+    return [journal for journal in beside if journal.exists() and journal.stat().st_size]
+
+
+def is_usable(journal: Path) -> bool:
+    """Whether it begins as SQLite writes them."""
+    with journal.open("rb") as file:
+        head = file.read(8)
+    return any(
+        journal.name.endswith(suffix) and head.startswith(mark)
+        for suffix, marks in _MARKS.items()
+        for mark in marks
+    )
+
+
+def taken_in(path: Path, journals: list[Path]) -> tempfile.TemporaryDirectory[str] | None:
+    """A folder with a copy of the database, under its own name, that holds what they hold.
+
+    None if SQLite cannot do it.
+    """
+    scratch = tempfile.TemporaryDirectory(prefix="bag-")
+    try:
+        for source in (path, *journals):
+            shutil.copyfile(source, Path(scratch.name) / source.name)
+        with closing(sqlite3.connect(Path(scratch.name) / path.name)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            database.execute("SELECT count(*) FROM topics").fetchall()
+    except sqlite3.Error:
+        scratch.cleanup()
+        return None
+    except BaseException:
+        scratch.cleanup()
+        raise
+    return scratch
