@@ -23,7 +23,7 @@ from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.storage.base import Storage
 from lerobot_pipelines_tests.datasets.episodes import Bucket, toy_config
 
-WRITES = ("write", "create", "upload")
+WRITES = ("write", "create", "upload")  # a copy within the bucket moves no bytes
 
 
 class CountingStorage:

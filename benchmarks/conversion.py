@@ -133,6 +133,7 @@ def _config(bucket: Path, codec: str) -> dict[str, Any]:
 def _convert(order: dict[str, Any]) -> None:
     """What the process of its own does."""
     import av  # noqa: F401
+    import pandas  # noqa: F401  (pyarrow imports it at its first conversion)
     import pyarrow.parquet  # noqa: F401
 
     from lerobot_pipelines.config.schema import DatasetConfig

@@ -1,6 +1,6 @@
 """A fleet's bucket: 100,000 episodes, ten of them new, and the download of one.
 
-    python benchmarks/fleet.py                         a local folder and moto's server
+    python benchmarks/fleet.py                         a local folder
     LEROBOT_PIPELINES_S3_ENDPOINT=http://... (with LEROBOT_PIPELINES_TEST_ACCESS_KEY and
     LEROBOT_PIPELINES_TEST_SECRET_KEY) python benchmarks/fleet.py --store s3     a real server
 
@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,10 +30,22 @@ from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import (
     DatasetConfig,
     DatasetSection,
+    Format,
     ScannerConfig,
     StorageConfig,
     StreamConfig,
 )
+from lerobot_pipelines.datasets.ledger import (
+    Intent,
+    Ledger,
+    Packing,
+    Snapshot,
+    Totals,
+    ledger_folder,
+)
+from lerobot_pipelines.datasets.members import DatasetSchema
+from lerobot_pipelines.datasets.members import Member as LedgerMember
+from lerobot_pipelines.datasets.options import options_of
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.defs import bucket_sensor, naming, rescan
 from lerobot_pipelines.defs.cursor import BucketCursor
@@ -90,7 +102,8 @@ def _storage(kind: str, folder: Path, bucket: str | None) -> Iterator[StorageCon
         return
     with running_s3_server() as server:
         if bucket is not None:
-            server.client().create_bucket(Bucket=bucket)
+            with suppress(server.client().exceptions.BucketAlreadyOwnedByYou):
+                server.client().create_bucket(Bucket=bucket)
         yield server.config(bucket or server.new_bucket())
 
 
@@ -102,6 +115,8 @@ def ticks(workspace: Workspace, episodes: int, layout: str) -> None:
     began = time.perf_counter()
     if not workspace.storage.list_level("raw")[0]:
         put_all(workspace, keys[:episodes], layout, converted=True)
+    if not any(workspace.storage.list(f"work/fleet/ledger/{Format.V30}")):
+        write_ledger(workspace, keys[:episodes], layout)
     print(f"{episodes} episodes in {workspace.storage.url} ({time.perf_counter() - began:.0f} s)")
     with dg.DagsterInstance.ephemeral() as instance:
         known = [encode_key(key) for key in keys[:episodes]]
@@ -119,9 +134,9 @@ def ticks(workspace: Workspace, episodes: int, layout: str) -> None:
         for _ in range(3):
             measured("tick after", lambda: bucket_sensor.evaluate(workspace, instance, cursor))
         report: list[str] = []
-        rescan.LOOKING_BUDGET_S = 3600.0
+        rescan.LOOKING_BUDGET_S = rescan.LOOKING_BUDGET_WHEN_CLEANING_S = 3600.0
         measured("full rescan", lambda: rescan.evaluate(workspace, instance, report, seed="1"))
-        print("  " + "; ".join(report)[:200])
+        print("  " + ("; ".join(report)[:200] or "every episode has its verdict"))
 
 
 def measured(what: str, work: Callable[[], Result]) -> Result:
@@ -140,19 +155,26 @@ def put_all(workspace: Workspace, keys: list[str], layout: str, *, converted: bo
             pass
 
 
-def put(workspace: Workspace, key: str, layout: str, *, converted: bool) -> None:
+def places(key: str, layout: str) -> tuple[str, str]:
     source, _, rest = key.partition("/")
+    folders = [
+        f"{key}/{section}" if layout == "episode" else f"{source}/{section}/{rest}"
+        for section in ("joints", "images")
+    ]
+    return f"{folders[0]}/arm.parquet", f"{folders[1]}/cam/1000000.jpg"
+
+
+def put(workspace: Workspace, key: str, layout: str, *, converted: bool) -> None:
     members = []
-    for section, name in (("joints", "arm.parquet"), ("images", "cam/1000000.jpg")):
-        place = f"{key}/{section}" if layout == "episode" else f"{source}/{section}/{rest}"
-        info = write(workspace.storage, f"raw/{place}/{name}", b"x")
-        members.append(Member(f"{place}/{name}", 1, info.etag))
+    for place in places(key, layout):
+        info = write(workspace.storage, f"raw/{place}", b"x")
+        members.append(Member(place, 1, info.etag))
     if not converted:
         return
     record = EpisodeRecord(
         key=key,
         uri=key,
-        source=source,
+        source=key.partition("/")[0],
         fingerprint=fingerprint(members),
         config_hash=dataset_hash(workspace.config),
         code_version="1",
@@ -169,6 +191,48 @@ def put(workspace: Workspace, key: str, layout: str, *, converted: bool) -> None
         episode_keys(workspace, key).record,
         record.model_dump_json().encode(),
     )
+
+
+def write_ledger(workspace: Workspace, keys: list[str], layout: str) -> None:
+    """As the dataset's last update leaves it: every record's ETag and what it was made from."""
+    storage, config = workspace.storage, workspace.config
+    etags = {info.key: info.etag for prefix in ("raw", "work") for info in storage.list(prefix)}
+    config_hash = dataset_hash(config)
+    members = []
+    for key in keys:
+        record = episode_keys(workspace, key).record
+        files = [Member(place, 1, etags[f"raw/{place}"]) for place in places(key, layout)]
+        members.append(
+            LedgerMember(
+                record_key=record,
+                etag=etags[record],
+                digest="0" * 64,
+                key=key,
+                source=key.partition("/")[0],
+                uri=key,
+                fingerprint=fingerprint(files),
+                config_hash=config_hash,
+                code_version="1",
+                frames_key="frames",
+                frames_sha256="0",
+                segments=(),
+            )
+        )
+    snapshot = Snapshot(
+        format=Format.V30,
+        config_hash=config_hash,
+        options=options_of(config),
+        layout=DatasetSchema(fps=30, features={}, videos={}),
+        tasks=(),
+        members=tuple(members),
+        left={},
+        packing=Packing(),
+        totals=Totals(),
+        metas={},
+    )
+    ledger = Ledger(storage, ledger_folder(config, Format.V30))
+    ledger.announce(1, Intent(kind="create", writes={}, deletes=(), snapshot=snapshot))
+    ledger.finish(1, {})
 
 
 def write(storage: Storage, key: str, data: bytes) -> ObjectInfo:

@@ -27,6 +27,7 @@ COMMANDS = (
     "scan",
     "monitor",
     "retry",
+    "clean",
     "inspect",
     "verify",
     "train-demo",

@@ -39,6 +39,14 @@ SUFFIXES = (".yaml", ".yml")
 MOST_BYTES = 2_000_000
 
 
+# For keys that have no default: what the other keys are checked with while these are faulty.
+_STAND_INS: dict[KeyPath, object] = {
+    ("dataset", "name"): "dataset",
+    ("dataset", "fps"): 30,
+    ("storage", "url"): "file:///bucket",
+}
+
+
 def load_config(path: Path, overrides: Mapping[str, object] | None = None) -> DatasetConfig:
     """Read and check one dataset's YAML file; ``overrides`` are set as if they stood in it.
 
@@ -208,6 +216,8 @@ def _without(draft: Draft, places: list[KeyPath]) -> DatasetConfig | None:
         if not isinstance(parent, dict):
             return None
         parent.pop(path[-1], None)
+        if path in _STAND_INS:
+            parent[path[-1]] = _STAND_INS[path]
     normalise(rest)
     try:
         return DatasetConfig.model_validate(rest.data)

@@ -72,8 +72,9 @@ def _null_sections(draft: Draft) -> None:
     ):
         if draft.has(key) and draft.get(key) is None:
             draft.pop(key)
-    if draft.has("storage", "scanner") and draft.get("storage", "scanner") is None:
-        draft.pop("storage", "scanner")
+    for section in ("scanner", "lifecycle"):
+        if draft.has("storage", section) and draft.get("storage", section) is None:
+            draft.pop("storage", section)
 
 
 def _features(draft: Draft) -> None:

@@ -210,6 +210,21 @@ class ScannerConfig(Section):
     """How many ready episodes share a run."""
 
 
+class LifecycleConfig(Section):
+    """Days after which what nobody needs leaves the bucket; null: never. Recordings, datasets and
+    all that a dataset may need to be rewritten stay whatever their age."""
+
+    refused_days: Annotated[int, Field(ge=1)] | None = 30
+    """Artifacts of refused episodes. The refusal itself stays, and another attempt makes them
+    anew."""
+    gone_days: Annotated[int, Field(ge=1)] | None = 30
+    """Artifacts of episodes whose recording was deleted, unless they are in the dataset."""
+    superseded_days: Annotated[int, Field(ge=1)] | None = 30
+    """Videos of earlier attempts, which no verdict names any more."""
+    unfinished_days: Annotated[int, Field(ge=1)] | None = 7
+    """Remains of uploads that broke off, in all three folders."""
+
+
 class StorageConfig(Section):
     """The bucket: where recordings are read and everything is written."""
 
@@ -238,6 +253,7 @@ class StorageConfig(Section):
     sources: tuple[Name, ...] = ()
     """Folders below the raw prefix, one per robot. null: the raw prefix itself."""
     scanner: ScannerConfig = ScannerConfig()
+    lifecycle: LifecycleConfig = LifecycleConfig()
 
 
 class TimelineKind(StrEnum):

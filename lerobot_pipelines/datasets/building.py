@@ -31,6 +31,13 @@ class Builder:
         self._statistics_of = statistics_of
         self._scratch = scratch
 
+    def object_of(self, file: LargeFile) -> str | None:
+        """The key of an object in the bucket that is the file already, if there is one."""
+        if file.kind is not FileKind.VIDEO or len(file.episodes) != 1:
+            return None
+        assert file.camera is not None
+        return self._artifacts.video_object(file.episodes[0], file.camera)
+
     @contextmanager
     def built(self, file: LargeFile) -> Iterator[Path]:
         """The finished file; it may lie in the bucket itself, so it is only to be read."""
@@ -65,7 +72,7 @@ class Builder:
         )
 
     def _write_descriptions(self, file: LargeFile, path: Path) -> None:
-        places = episode_places(self._contents)
+        places = episode_places(self._contents, file.episodes[0].index)
         write_episodes(path, self._contents, file.episodes, places, self._statistics_of)
 
     @contextmanager

@@ -9,7 +9,7 @@ from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.datasets import v21, v30
 from lerobot_pipelines.datasets.card import CARD_PATH, card
 from lerobot_pipelines.datasets.commit import Plan, sha256
-from lerobot_pipelines.datasets.contents import Contents, LargeFile
+from lerobot_pipelines.datasets.contents import Contents, LargeFile, unchanged_episodes
 from lerobot_pipelines.datasets.describing import INFO_PATH, Statistics, episode_statistics
 from lerobot_pipelines.datasets.folding import fold_totals
 from lerobot_pipelines.datasets.ledger import Snapshot, Totals
@@ -40,6 +40,7 @@ class Change:
         self._contents = contents
         self._reader = reader
         self._old = old
+        self._unchanged = unchanged_episodes(contents, old)
         self._statistics_by_index = functools.lru_cache(_KEPT_STATISTICS)(self._statistics)
 
     def statistics_of(self, episode: Episode) -> Statistics:
@@ -52,9 +53,10 @@ class Change:
         snapshot = snapshot.model_copy(
             update={"metas": {path: sha256(data) for path, data in metas.items()}}
         )
-        wanted = _large_files(self._contents)
-        there = self._there()
         dirty = self._standing.dirty
+        settled = self._settled()
+        wanted = _large_files(self._contents, settled)
+        there = self._there(settled)
         known = self._standing.snapshot if self._standing.trusted else None
         old_metas = known.metas if known else {}
         changed = [
@@ -76,16 +78,30 @@ class Change:
                 sorted({*there, *old_metas, *dirty} - {file.path for file in wanted} - set(metas))
             ),
             reached=there,
-            is_first=not there,
+            is_first=self._old is None or not self._standing.trusted or not self._old.episodes,
             adds=adds,
         )
         return plan, snapshot
 
-    def _there(self) -> dict[str, str]:
+    def _settled(self) -> int:
+        """How many leading episodes lie as they are wanted, in files that need no second look.
+
+        What is left is what an append costs, however many episodes there are.
+        """
+        standing, old, new = self._standing, self._old, self._contents
+        if old is None or not standing.trusted or standing.dirty:
+            return 0
+        if (old.options, old.schema) != (new.options, new.schema):
+            return 0
+        if new.format is Format.V30:
+            return min(self._unchanged, v30.unmoved_episodes(new, old))
+        return self._unchanged
+
+    def _there(self, settled: int) -> dict[str, str]:
         """The large files that the old info.json reaches, with their identities."""
         if self._old is None or not self._standing.trusted:
             return {}
-        return {file.path: file.identity for file in _large_files(self._old)}
+        return {file.path: file.identity for file in _large_files(self._old, settled)}
 
     def _totals(self) -> Totals:
         if self._contents.format is not Format.V30:
@@ -93,10 +109,7 @@ class Change:
         known, start = self._standing.snapshot, Totals()
         old = self._old.episodes if self._old else ()
         new = self._contents.episodes
-        same = [one.description_identity for one in new[: len(old)]] == [
-            one.description_identity for one in old
-        ]
-        if known is not None and same:
+        if known is not None and self._unchanged == len(old):
             start, new = known.totals, new[len(old) :]
         return fold_totals(
             start, new, self._contents.schema, self._reader.segment, self.statistics_of
@@ -108,8 +121,7 @@ class Change:
         if self._contents.format is Format.V30:
             own = v30.metadata(self._contents, totals)
         else:
-            old = self._old.episodes if self._old else ()
-            own = v21.metadata(self._contents, old, self._old_lines, self.statistics_of)
+            own = v21.metadata(self._contents, self._unchanged, self._old_lines, self.statistics_of)
         return {CARD_PATH: card(self._contents), **own}
 
     def _old_lines(self, path: str) -> Sequence[bytes]:
@@ -129,5 +141,6 @@ class Change:
         return episode_statistics(episode, segment, self._contents.schema)
 
 
-def _large_files(contents: Contents) -> list[LargeFile]:
-    return v30.large_files(contents) if contents.format is Format.V30 else v21.large_files(contents)
+def _large_files(contents: Contents, settled: int) -> list[LargeFile]:
+    files_of = v30.large_files if contents.format is Format.V30 else v21.large_files
+    return files_of(contents, settled)

@@ -15,6 +15,7 @@ The order, and why:
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,9 @@ from lerobot_pipelines.datasets.contents import FileKind, LargeFile
 from lerobot_pipelines.datasets.describing import INFO_PATH
 from lerobot_pipelines.datasets.ledger import Kind, Ledger
 from lerobot_pipelines.errors import Transient
-from lerobot_pipelines.storage.base import ObjectInfo, Storage
+from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, Storage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,13 @@ def publish(
     written: dict[str, Any] = {}
 
     def put(file: LargeFile) -> None:
+        key = f"{root}/{file.path}"
+        there = builder.object_of(file)
+        if there is not None and (copied := _copied(storage, there, key)) is not None:
+            written[file.path] = copied
+            return
         with builder.built(file) as path:
-            written[file.path] = _upload(storage, path, f"{root}/{file.path}")
+            written[file.path] = _upload(storage, path, key)
 
     free = [f for f in plan.files if f.kind is FileKind.VIDEO and f.path not in plan.reached]
     for file in free:
@@ -114,6 +122,16 @@ def publish(
     if plan.info is not None and plan.writes_info:
         storage.write(f"{root}/{INFO_PATH}", plan.info)
     return written
+
+
+def _copied(storage: Storage, source: str, key: str) -> dict[str, Any] | None:
+    """None where the store cannot copy, as some that otherwise speak S3 cannot."""
+    try:
+        info = storage.copy(source, key)
+    except (ObjectNotFound, Transient) as fault:
+        logger.warning("%s is fetched and sent, for it cannot be copied: %s", source, fault)
+        return None
+    return {"size": info.size, "etag": info.etag}
 
 
 def _upload(storage: Storage, path: Path, key: str) -> dict[str, Any]:

@@ -62,6 +62,17 @@ def contents_of(snapshot: Snapshot) -> Contents:
     )
 
 
+def unchanged_episodes(contents: Contents, before: Contents | None) -> int:
+    """How many leading episodes are as they were: numbers, tasks, rows, pictures, statistics."""
+    if before is None:
+        return 0
+    pairs = zip(contents.episodes, before.episodes, strict=False)
+    for count, (new, old) in enumerate(pairs):
+        if new is not old and new.description_identity != old.description_identity:
+            return count
+    return min(len(contents.episodes), len(before.episodes))
+
+
 def identity_of(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

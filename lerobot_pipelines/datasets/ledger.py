@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from lerobot_pipelines.config.schema import DatasetConfig, Format
 from lerobot_pipelines.datasets.members import DatasetSchema, Member
-from lerobot_pipelines.datasets.options import Options
+from lerobot_pipelines.datasets.options import Options, work_folder
 from lerobot_pipelines.datasets.records import Record
 from lerobot_pipelines.datasets.selection import Left
 from lerobot_pipelines.datasets.totals import PictureTotal, VectorTotal
@@ -88,8 +88,7 @@ class History:
 
 
 def ledger_folder(config: DatasetConfig, fmt: Format) -> str:
-    parts = (config.storage.work_prefix, config.dataset.name, "ledger", fmt.value)
-    return "/".join(part.strip("/") for part in parts if part.strip("/"))
+    return f"{work_folder(config)}/ledger/{fmt.value}"
 
 
 class Ledger:

@@ -7,9 +7,11 @@ members is the order of the episodes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from lerobot_pipelines.datasets.records import (
     EpisodeRecord,
@@ -50,6 +52,7 @@ class VideoPart(Record):
     """One episode's mp4, as its record names it."""
 
     key: str
+    etag: str = ""
     sha256: str
     bytes: int
     frames: int
@@ -111,8 +114,12 @@ class Episode:
         return f"{self.member.digest}:{self.segment.segment}:{self.rows_identity}"
 
 
+# An ETag tells one upload of the same content from another, which changes no dataset.
+_NOT_IN_DIGEST: Any = {"segments": {"__all__": {"videos": {"__all__": {"etag"}}}}}
+
+
 def record_digest(record: EpisodeRecord) -> str:
-    return hashlib.sha256(record.model_dump_json().encode()).hexdigest()
+    return hashlib.sha256(record.model_dump_json(exclude=_NOT_IN_DIGEST).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +171,25 @@ def schema_difference(found: DatasetSchema, wanted: DatasetSchema) -> str | None
     return None
 
 
-def number_episodes(members: Iterable[Member], tasks: Sequence[str]) -> list[Episode]:
-    """The episodes with their indices; every member's tasks must be in ``tasks``."""
+def number_episodes(
+    members: Iterable[Member], tasks: Sequence[str], known: Sequence[Episode] = ()
+) -> list[Episode]:
+    """The episodes with their indices; every member's tasks must be in ``tasks``.
+
+    ``known`` are those of an earlier state, whose tasks had the same indices: as far as the members
+    are the very same objects, so are the episodes, with all that was worked out of them.
+    """
     task_indices = {task: index for index, task in enumerate(tasks)}
     episodes: list[Episode] = []
     first_index = 0
-    for member, segment in _segments(members):
+    segments = _segments(members)
+    for old, (member, segment) in zip(known, segments, strict=False):
+        if old.member is not member or old.segment is not segment:
+            segments = itertools.chain([(member, segment)], segments)
+            break
+        episodes.append(old)
+        first_index += old.length
+    for member, segment in segments:
         task_index = task_indices[segment.tasks[0]]
         episodes.append(Episode(len(episodes), first_index, task_index, member, segment))
         first_index += segment.length
@@ -221,6 +241,7 @@ def _segment(record: SegmentRecord) -> Segment:
         videos={
             camera: VideoPart(
                 key=video.key,
+                etag=video.etag,
                 sha256=video.sha256,
                 bytes=video.bytes,
                 frames=video.frames,

@@ -54,6 +54,12 @@ def options_of(config: DatasetConfig) -> Options:
     )
 
 
+def work_folder(config: DatasetConfig) -> str:
+    """What the steps leave for one another lies below it: ``<work_prefix>/<dataset>``."""
+    parts = (config.storage.work_prefix, config.dataset.name)
+    return "/".join(part.strip("/") for part in parts if part.strip("/"))
+
+
 def dataset_prefix(config: DatasetConfig, fmt: Format) -> str:
     """The object prefix of the dataset: ``<converted_prefix>/<pattern>/<format>``."""
     parts = (config.storage.converted_prefix, dataset_folder(config), fmt.value)

@@ -58,12 +58,19 @@ def repack(
     ids: Sequence[EpisodeId],
     load_of: Callable[[EpisodeId], Load],
     capacity: Capacity,
+    *,
+    is_settled: bool = False,
 ) -> list[list[EpisodeId]]:
     """The runs of ``ids``, in their order, that share a file.
 
     Runs of ``old`` stay together as far as their episodes are still there and still fit; new
     episodes at the end start new files; new ones in between join the file before them.
+    ``is_settled`` says that ``ids`` begins with those of ``old``, whose loads and capacity are the
+    ones they were packed with: the result is the same, and takes no look at each of them.
     """
+    if is_settled:
+        appended = ids[sum(map(len, old)) :]
+        return _joined(_filled(appended, load_of, capacity), load_of, capacity, settled=old)
     home = {id_: number for number, run in enumerate(old) for id_ in run}
     last_old = max((position for position, id_ in enumerate(ids) if id_ in home), default=-1)
     runs: list[list[EpisodeId]] = []
@@ -97,22 +104,34 @@ def _filled(
 
 
 def _joined(
-    files: list[list[EpisodeId]], load_of: Callable[[EpisodeId], Load], capacity: Capacity
+    files: Iterable[Sequence[EpisodeId]],
+    load_of: Callable[[EpisodeId], Load],
+    capacity: Capacity,
+    settled: Sequence[Sequence[EpisodeId]] = (),
 ) -> list[list[EpisodeId]]:
-    """As if the files had come one by one: what was joined before is joined again."""
-    kept: list[tuple[list[EpisodeId], Load]] = []
+    """As if the files had come one by one: what was joined before is joined again.
+
+    ``settled`` are files that went through this already and lie before the others.
+    """
+    kept = [list(file) for file in settled]
+    loads: dict[int, Load] = {}  # by position in ``kept``; worked out where a join may reach
     for file in files:
-        kept.append((file, _sum(map(load_of, file))))
-        while len(kept) >= JOIN_FILES:
-            tail = kept[-JOIN_FILES:]
-            together = _sum(load for _, load in tail)
-            one_encoding = len({load.encoding for _, load in tail}) == 1
-            uneven = 2 * max(load.bytes for _, load in tail) > together.bytes
+        kept.append(list(file))
+        while (first := len(kept) - JOIN_FILES) >= 0:
+            for number in range(first, len(kept)):
+                if number not in loads:
+                    loads[number] = _load(kept[number], load_of)
+            tail = [loads[number] for number in range(first, len(kept))]
+            together = functools.reduce(Load.plus, tail)
+            one_encoding = len({load.encoding for load in tail}) == 1
+            uneven = 2 * max(load.bytes for load in tail) > together.bytes
             if uneven or not one_encoding or not capacity.holds(together):
                 break
-            kept[-JOIN_FILES:] = [([id_ for file, _ in tail for id_ in file], together)]
-    return [file for file, _ in kept]
+            kept[first:] = [[id_ for file in kept[first:] for id_ in file]]
+            loads = {number: load for number, load in loads.items() if number < first}
+            loads[first] = together
+    return kept
 
 
-def _sum(loads: Iterable[Load]) -> Load:
-    return functools.reduce(Load.plus, loads)
+def _load(file: Iterable[EpisodeId], load_of: Callable[[EpisodeId], Load]) -> Load:
+    return functools.reduce(Load.plus, map(load_of, file))

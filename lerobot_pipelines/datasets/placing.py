@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lerobot_pipelines.datasets.contents import Contents
@@ -20,27 +20,44 @@ class EpisodePlace:
     videos: tuple[tuple[str, int, int], ...]  # camera, file number, frames before
 
 
-def episode_places(contents: Contents) -> list[EpisodePlace]:
-    videos: list[list[tuple[str, int, int]]] = [[] for _ in contents.episodes]
+def episode_places(contents: Contents, first_episode: int = 0) -> dict[int, EpisodePlace]:
+    """The places of ``first_episode`` and the ones after it, by episode index."""
+    episodes, packing = contents.episodes, contents.packing
+    videos: dict[int, list[tuple[str, int, int]]] = {
+        index: [] for index in range(first_episode, len(episodes))
+    }
     for camera in contents.schema.cameras:
-        files = contents.packing.videos[camera]
-        runs = runs_of(contents.episodes, [file.episodes for file in files])
-        for file, run in zip(files, runs, strict=True):
+        files = packing.videos[camera]
+        for number, run in later_runs(episodes, [file.episodes for file in files], first_episode):
             frames = 0
             for episode in run:
-                videos[episode.index].append((camera, file.number, frames))
+                if episode.index >= first_episode:
+                    videos[episode.index].append((camera, files[number].number, frames))
                 frames += episode.segment.videos[camera].frames
-    numbers = (
-        [number for number, count in enumerate(counts) for _ in range(count)]
-        for counts in (contents.packing.data, contents.packing.episodes)
+    data, descriptions = (
+        {
+            one.index: number
+            for number, run in later_runs(episodes, counts, first_episode)
+            for one in run
+        }
+        for counts in (packing.data, packing.episodes)
     )
-    return [
-        EpisodePlace(contents.options.files_per_chunk, data, description, tuple(cameras))
-        for data, description, cameras in zip(*numbers, videos, strict=True)
-    ]
+    chunk_files = contents.options.files_per_chunk
+    return {
+        index: EpisodePlace(chunk_files, data[index], descriptions[index], tuple(cameras))
+        for index, cameras in videos.items()
+    }
 
 
 def runs_of(episodes: Sequence[Episode], counts: Sequence[int]) -> list[tuple[Episode, ...]]:
     """Consecutive runs of that many episodes each."""
-    ends = list(itertools.accumulate(counts))
-    return [tuple(episodes[end - count : end]) for end, count in zip(ends, counts, strict=True)]
+    return [run for _, run in later_runs(episodes, counts, 0)]
+
+
+def later_runs(
+    episodes: Sequence[Episode], counts: Sequence[int], first_episode: int
+) -> Iterator[tuple[int, tuple[Episode, ...]]]:
+    """The number of each run that holds ``first_episode`` or a later one, and the run."""
+    for number, (count, end) in enumerate(zip(counts, itertools.accumulate(counts), strict=True)):
+        if end > first_episode:
+            yield number, tuple(episodes[end - count : end])

@@ -90,6 +90,14 @@ class ArtifactReader:
         part = episode.segment.videos[camera]
         return self._local(part.key, part.sha256, episode.member.key)
 
+    def video_object(self, episode: Episode, camera: str) -> str | None:
+        """The key of the mp4's object if it is still the one whose content was hashed."""
+        part = episode.segment.videos[camera]
+        there = self._storage.head(part.key)
+        if not part.etag or there is None or (there.etag, there.size) != (part.etag, part.bytes):
+            return None
+        return part.key
+
     def release(self, path: Path) -> None:
         """Remove a downloaded copy; a file that lies in the bucket itself stays."""
         if path.is_relative_to(self._scratch):

@@ -42,6 +42,7 @@ class VideoRecord(Record):
     """One mp4 in the bucket."""
 
     key: str
+    etag: str = ""  # of the object that was found to have this content; "": not known
     bytes: int
     sha256: str
     frames: int

@@ -69,10 +69,10 @@ def write_episodes(
     path: Path,
     contents: Contents,
     episodes: Sequence[Episode],
-    places: Sequence[EpisodePlace],
+    places: Mapping[int, EpisodePlace],
     statistics_of: Callable[[Episode], Statistics],
 ) -> None:
-    """One row per episode; ``places`` are those of all episodes of the dataset."""
+    """One row per episode; ``places`` are by episode index."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -11,7 +11,7 @@ from lerobot_pipelines.datasets import v30
 from lerobot_pipelines.datasets.building import Builder
 from lerobot_pipelines.datasets.change import Change
 from lerobot_pipelines.datasets.commit import publish
-from lerobot_pipelines.datasets.contents import Contents, contents_of
+from lerobot_pipelines.datasets.contents import Contents, contents_of, unchanged_episodes
 from lerobot_pipelines.datasets.ledger import (
     Intent,
     Kind,
@@ -142,7 +142,7 @@ def _contents(
         selection.schema,
         tuple(tasks),
         selection.members,
-        tuple(number_episodes(selection.members, tasks)),
+        tuple(number_episodes(selection.members, tasks, before.episodes if before else ())),
         Packing(),
     )
     if fmt is Format.V30:
@@ -160,8 +160,8 @@ def _is_same(contents: Contents, before: Contents) -> bool:
         and contents.schema == before.schema
         and contents.tasks == before.tasks
         and contents.packing == before.packing
-        and [one.description_identity for one in contents.episodes]
-        == [one.description_identity for one in before.episodes]
+        and len(contents.episodes) == len(before.episodes)
+        and unchanged_episodes(contents, before) == len(before.episodes)
     )
 
 

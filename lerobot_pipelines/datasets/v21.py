@@ -31,9 +31,10 @@ DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 
-def large_files(contents: Contents) -> list[LargeFile]:
+def large_files(contents: Contents, first_episode: int = 0) -> list[LargeFile]:
+    """Those of ``first_episode`` and the ones after it."""
     files = []
-    for episode in contents.episodes:
+    for episode in contents.episodes[first_episode:]:
         chunk = episode.index // contents.options.chunks_size
         place = {"episode_chunk": chunk, "episode_index": episode.index}
         alone = (episode,)
@@ -49,20 +50,15 @@ def large_files(contents: Contents) -> list[LargeFile]:
 
 def metadata(
     contents: Contents,
-    old_episodes: Sequence[Episode],
+    unchanged: int,
     old_lines: Callable[[str], Sequence[bytes]],
     statistics_of: Callable[[Episode], Statistics],
 ) -> dict[str, bytes]:
     """The small files by path, ``info.json`` last.
 
-    ``old_lines(path)`` are the lines that lie in the bucket, one for each of ``old_episodes``, or
-    none: lines of episodes that did not change are taken from there.
+    ``old_lines(path)`` are the lines that lie in the bucket, one for each old episode, or none:
+    those of the ``unchanged`` leading episodes are taken from there.
     """
-    unchanged = 0
-    for old, new in zip(old_episodes, contents.episodes, strict=False):
-        if old.description_identity != new.description_identity:
-            break
-        unchanged += 1
 
     def lines(path: str, describe: Callable[[Episode], dict[str, Any]]) -> bytes:
         known = old_lines(path)[:unchanged]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import dagster as dg
@@ -25,7 +25,7 @@ from lerobot_pipelines.defs.jobs import run_tags
 from lerobot_pipelines.defs.resources import PipelineResource
 from lerobot_pipelines.defs.sightings import Sighting, Verdict, look_at_all
 from lerobot_pipelines.pipeline.discovery import list_names
-from lerobot_pipelines.pipeline.keys import decode_keys, encode_key
+from lerobot_pipelines.pipeline.keys import decode_key, decode_keys, encode_key
 from lerobot_pipelines.pipeline.retries import list_retries
 from lerobot_pipelines.pipeline.tree import Probes
 from lerobot_pipelines.pipeline.workspace import Workspace
@@ -102,7 +102,7 @@ def evaluate(workspace: Workspace, instance: dg.DagsterInstance, cursor: BucketC
     probes = Probes(time.monotonic() + WALKING_BUDGET_S, cursor.walked)
     names = list_names(workspace.storage, config, known=existing, probes=probes)
     cursor.walked = probes.next_after
-    tick = Tick(bad_names=names.bad)
+    tick = Tick(bad_names=(*names.bad, *names.unreadable))
     retried: set[str] = set()
     most = config.storage.scanner.max_requests_per_tick
     for sighting, request in islice(_retries(workspace, instance, set(names.keys)), most):
@@ -114,21 +114,29 @@ def evaluate(workspace: Workspace, instance: dg.DagsterInstance, cursor: BucketC
     known = [key for key in names.keys if key in existing and key not in retried]
     deadline = time.monotonic() + LOOKING_BUDGET_S
     wanted: list[Sighting] = []
-    for is_new, candidates in (
-        (True, from_after(new, cursor.after_new)[:NEW_LOOKED_AT]),
-        (False, from_after(known, cursor.after_known)[:KNOWN_LOOKED_AT]),
+    unsettled = {decode_key(partition) for partition in cursor.unsettled}
+    for is_new, keys, after, most_looks in (
+        (True, new, cursor.after_new, NEW_LOOKED_AT),
+        (False, known, cursor.after_known, KNOWN_LOOKED_AT),
     ):
-        for sighting in _looks(workspace, candidates, cursor):
+        # Those whose second look is due first: their turn among 100,000 comes in hours.
+        first = [key for key in keys if key in unsettled]
+        others = (key for key in from_after(keys, after) if key not in unsettled)
+        for sighting in _looks(workspace, [*first, *islice(others, most_looks)], cursor):
             if len(wanted) >= config.storage.scanner.max_requests_per_tick:
                 break
             tick.looked_at += 1
-            if is_new:
+            if sighting.key in unsettled:
+                pass
+            elif is_new:
                 cursor.after_new = sighting.key
             else:
                 cursor.after_known = sighting.key
             _judge(instance, config, sighting, is_new, cursor, tick, wanted)
             if time.monotonic() > deadline:
                 break
+    for key in unsettled.difference(names.keys):
+        cursor.settle(encode_key(key))
     tick.requests.extend(_requests(instance, config, wanted, set(tick.added)))
     return tick
 
@@ -179,6 +187,14 @@ def _judge(
     if sighting.waiting is not None:
         tick.waiting.append(sighting)
         return
+    quiet_s = config.storage.scanner.quiet_period_s
+    is_open = sighting.verdict is Verdict.NONE and not sighting.is_marked and quiet_s > 0
+    if is_open and not cursor.is_settled(
+        sighting.partition, sighting.fingerprint, time.time(), quiet_s
+    ):
+        tick.waiting.append(replace(sighting, waiting=f"to be seen unchanged for {quiet_s:g} s"))
+        return
+    cursor.settle(sighting.partition)
     if is_new:
         tick.added.append(sighting.partition)
     content = sighting.fingerprint[:FINGERPRINT_DIGITS]

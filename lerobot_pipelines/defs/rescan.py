@@ -20,17 +20,32 @@ from lerobot_pipelines.defs import naming, runs
 from lerobot_pipelines.defs.bucket_sensor import episode_tags
 from lerobot_pipelines.defs.cursor import FINGERPRINT_DIGITS
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.defs.sightings import Sighting, Verdict, look_at_all
+from lerobot_pipelines.defs.sightings import (
+    Sighting,
+    Verdict,
+    look_at_all,
+    settled_by_ledger,
+)
+from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.discovery import Names, list_names
-from lerobot_pipelines.pipeline.keys import decode_keys
+from lerobot_pipelines.pipeline.keys import decode_keys, encode_key
+from lerobot_pipelines.pipeline.lifecycle import clean_up
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 # An episode that kills its worker five times (out of memory, say) needs a person.
 MOST_ATTEMPTS = 5
 # Evaluations are cut off after 60 s. What was not reached has its turn in a later rescan, because
 # each begins at another place.
-LOOKING_BUDGET_S = 40.0
+LOOKING_BUDGET_S = 35.0
+# Cleaning up lists the work folder: only where looking left the time for it. In a bucket where it
+# never does, every eighth rescan looks for less time.
+CLEANING_BUDGET_S = 10.0
+CLEANING_STARTS_WITHIN_S = 20.0
+CLEANING_SHARE = 1 / 8
+LOOKING_BUDGET_WHEN_CLEANING_S = 8.0
 MOST_NAMED = 20
+# Neighbours whose listings are shared: of small recordings, a request covers hundreds.
+RUN_LENGTH = 250
 
 
 def rescan_schedule(config: DatasetConfig) -> dg.ScheduleDefinition:
@@ -61,6 +76,9 @@ def evaluate(
     workspace: Workspace, instance: dg.DagsterInstance, report: list[str], *, seed: str
 ) -> list[dg.RunRequest]:
     """The runs to request; what a person should know is appended to ``report``, line by line."""
+    began_s = time.monotonic()
+    is_cleaning = random.Random(f"{seed} cleaning").random() < CLEANING_SHARE
+    budget_s = LOOKING_BUDGET_WHEN_CLEANING_S if is_cleaning else LOOKING_BUDGET_S
     config = workspace.config
     name = config.dataset.name
     if runs.is_backfilling(instance, name):
@@ -74,7 +92,7 @@ def evaluate(
     requests: list[dg.RunRequest] = []
     added: list[str] = []
     verdicts: Counter[str] = Counter()
-    for sighting in _looks(workspace, keys, seed, report):
+    for sighting in _looks(workspace, keys, seed, report, min(budget_s, LOOKING_BUDGET_S)):
         if sighting.error is not None:
             report.append(f"episode {sighting.key}: {sighting.error}")
             continue
@@ -97,23 +115,53 @@ def evaluate(
         )
     if added:
         instance.add_dynamic_partitions(naming.partitions_name(name), added)
+    if time.monotonic() - began_s < CLEANING_STARTS_WITHIN_S:
+        _clean_up(workspace, keys, seed, report)
     return requests
 
 
+def _clean_up(workspace: Workspace, keys: Sequence[str], seed: str, report: list[str]) -> None:
+    """``storage.lifecycle``, as far as the time allows; each time from another place."""
+    after = encode_key(random.Random(seed).choice(keys)) if keys else ""
+    removed: Counter[str] = Counter()
+    try:
+        for removal in clean_up(workspace, after=after, seconds=CLEANING_BUDGET_S):
+            removed[removal.kind] += 1
+    except (PipelineError, OSError) as error:
+        report.append(f"cleaning up broke off: {error}")  # the requests must not be lost for it
+    if removed:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(removed.items()))
+        report.append(f"removed {counts} objects that nobody needs (storage.lifecycle)")
+
+
 def _looks(
-    workspace: Workspace, keys: Sequence[str], seed: str, report: list[str]
+    workspace: Workspace, keys: Sequence[str], seed: str, report: list[str], budget_s: float
 ) -> list[Sighting]:
-    order = list(keys)
-    random.Random(seed).shuffle(order)
-    deadline = time.monotonic() + LOOKING_BUDGET_S
-    sightings = []
-    for sighting in look_at_all(workspace, order, time.time_ns()):
-        sightings.append(sighting)
+    """All that something may be left to do for, by key."""
+    order = _order(keys, seed)
+    settled = settled_by_ledger(workspace)
+    deadline = time.monotonic() + budget_s
+    sightings: list[Sighting] = []
+    looks = look_at_all(workspace, order, time.time_ns(), settled=settled, run_length=RUN_LENGTH)
+    for looked_at, sighting in enumerate(looks, start=1):
+        if sighting.verdict is not Verdict.FINAL or sighting.error is not None:
+            sightings.append(sighting)
         if time.monotonic() > deadline:
-            left = len(order) - len(sightings)
+            left = len(order) - looked_at
             report.append(f"{left} of {len(order)} episodes left for a later rescan")
             break
     return sorted(sightings, key=lambda sighting: sighting.key)
+
+
+def _order(keys: Sequence[str], seed: str) -> list[str]:
+    """Any, but with neighbours together: they share the listings they are looked at by."""
+    chance = random.Random(seed)
+    first = chance.randrange(len(keys)) if keys else 0
+    turned = [*keys[first:], *keys[:first]]
+    runs = [turned[start : start + RUN_LENGTH] for start in range(0, len(turned), RUN_LENGTH)]
+    chance.shuffle(runs)
+    runs.sort(key=len, reverse=True)  # a shorter one would shift those behind it
+    return [key for run in runs for key in run]
 
 
 def _request(
@@ -145,6 +193,9 @@ def _request(
 
 def _report_bucket(names: Names, existing: Collection[str], report: list[str]) -> None:
     report.extend(f"left out: {fault}" for _, fault in names.bad)
+    report.extend(f"left out: {fault}" for _, fault in names.unreadable)
+    if names.unreadable:
+        return  # what lies below is not gone
     there = set(names.keys)
     gone = sorted(key for key in existing if key not in there)
     if gone:

@@ -33,5 +33,8 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def workspace(self, config: DatasetConfig) -> Workspace:
         """Raises ``ConfigError`` if an override names an unknown key or a wrong value."""
-        resolved = override(config, self.overrides) if self.overrides else config
-        return open_workspace(resolved, cache_dir=Path(self.cache_dir) if self.cache_dir else None)
+        cache_dir = Path(self.cache_dir) if self.cache_dir else None
+        return open_workspace(self.resolved(config), cache_dir=cache_dir)
+
+    def resolved(self, config: DatasetConfig) -> DatasetConfig:
+        return override(config, self.overrides) if self.overrides else config

@@ -10,6 +10,7 @@ Below ``<work_prefix>/<dataset>/``, for the encoded key ``K`` of an episode::
     records/K.json                      the verdict: ready for the dataset   (episode_metadata)
     failures/K.json                     why the episode was refused
     retries/K.json                      an operator wants it tried again
+    lifecycle_clock                     written to learn the store's own time (see lifecycle)
 
 Objects are written whole or not at all, and each index names the content it belongs to by hash, so
 artifacts of two attempts are never taken for one.
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from lerobot_pipelines.datasets.options import work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord, VideoRecord
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import AlignmentReport, Manifest
@@ -90,25 +92,25 @@ class EpisodeKeys:
         return f"{self.video_folder}/{feature}/segment_{segment:03d}-{sha256[:12]}.mp4"
 
 
-def dataset_folder(workspace: Workspace) -> str:
-    return "/".join(filter(None, (workspace.config.storage.work_prefix, workspace.dataset)))
+def episodes_folder(workspace: Workspace) -> str:
+    return f"{work_folder(workspace.config)}/episodes"
 
 
 def records_folder(workspace: Workspace) -> str:
-    return f"{dataset_folder(workspace)}/records"
+    return f"{work_folder(workspace.config)}/records"
 
 
 def failures_folder(workspace: Workspace) -> str:
-    return f"{dataset_folder(workspace)}/failures"
+    return f"{work_folder(workspace.config)}/failures"
 
 
 def retries_folder(workspace: Workspace) -> str:
-    return f"{dataset_folder(workspace)}/retries"
+    return f"{work_folder(workspace.config)}/retries"
 
 
 def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
     encoded = encode_key(key)
-    folder = f"{dataset_folder(workspace)}/episodes/{encoded}"
+    folder = f"{episodes_folder(workspace)}/{encoded}"
     return EpisodeKeys(
         manifest=f"{folder}/manifest.json",
         frames=f"{folder}/aligned.parquet",

@@ -10,11 +10,18 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lerobot_pipelines.storage.disk import is_full, named_when_full
+
+REMEDY = (
+    "free some, lower storage.cache_size_gb, or name a folder on a larger disk in "
+    "$LEROBOT_PIPELINES_CACHE"
+)
 COMPLETE = ".complete"  # holds the size in bytes; its time is that of the last use
 
 
@@ -38,40 +45,63 @@ class RecordingCache:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not (place / COMPLETE).exists():
                     self._fill(place, size, fetch)
-            os.utime(place / COMPLETE)
+            now_ns = time.time_ns()  # finer than the time the system would set
+            os.utime(place / COMPLETE, ns=(now_ns, now_ns))
             yield place
 
     def _fill(self, place: Path, size: int, fetch: Callable[[Path], None]) -> None:
         self._make_room(size)
+        with named_when_full(self.folder, REMEDY):
+            try:
+                self._fetched(place, size, fetch)
+            except Exception as error:
+                # Others write to the same disk: what nobody reads goes, and once more.
+                if not is_full(error) or not self._make_room(self.limit_bytes):
+                    raise
+                self._fetched(place, size, fetch)
+
+    def _fetched(self, place: Path, size: int, fetch: Callable[[Path], None]) -> None:
         shutil.rmtree(place, ignore_errors=True)  # what a killed process left
-        place.mkdir(parents=True)
         try:
+            place.mkdir(parents=True)
             fetch(place)
+            (place / COMPLETE).write_text(str(size))
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
-        (place / COMPLETE).write_text(str(size))
 
-    def _make_room(self, size: int) -> None:
-        kept = sorted(self.folder.glob(f"*/{COMPLETE}"), key=lambda marker: marker.stat().st_mtime)
-        total = sum(int(marker.read_text()) for marker in kept)
-        for marker in kept:
+    def _make_room(self, size: int) -> int:
+        """Throws away what was not used for longest; the bytes that are free now."""
+        freed = 0
+        kept = sorted(self._kept())
+        total = sum(bytes_kept for _, _, bytes_kept in kept)
+        for _, marker, bytes_kept in kept:
             if total + size <= self.limit_bytes:
-                return
+                break
             with self._lock(marker.parent.name) as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:  # somebody reads it
                     continue
-                total -= int(marker.read_text())
-                marker.unlink()
-                shutil.rmtree(marker.parent)
+                total -= bytes_kept
+                if marker.exists():  # else another process was faster
+                    freed += bytes_kept
+                    marker.unlink()
+                    shutil.rmtree(marker.parent)
+        return freed
+
+    def _kept(self) -> Iterator[tuple[int, Path, int]]:
+        """When it was last used, its marker and its size, of every recording."""
+        for marker in self.folder.glob(f"*/{COMPLETE}"):
+            with suppress(FileNotFoundError):  # another process makes room as well
+                yield marker.stat().st_mtime_ns, marker, int(marker.read_text())
 
     @contextmanager
     def _lock(self, fingerprint: str) -> Iterator[int]:
         path = self.folder / "locks" / fingerprint
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        with named_when_full(self.folder, REMEDY):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             yield lock
         finally:

@@ -29,6 +29,7 @@ from lerobot_pipelines.pipeline.discovery import (
     list_episode_keys,
     list_members,
 )
+from lerobot_pipelines.pipeline.fetch import kept_open
 from lerobot_pipelines.pipeline.metadata import CODE_VERSION, describe_episode
 from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.videos import encode_episode
@@ -87,9 +88,10 @@ def convert_episode(
     workspace: Workspace, key: str, progress: Callable[[int], None] | None = None
 ) -> EpisodeRecord:
     """All four steps of one episode, one after the other."""
-    scan_episode(workspace, key)
-    align_episode(workspace, key)
-    encode_episode(workspace, key, progress)
+    with kept_open(workspace) as together:
+        scan_episode(together, key)
+        align_episode(together, key)
+        encode_episode(together, key, progress)
     return describe_episode(workspace, key)
 
 

@@ -16,8 +16,9 @@ from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
 from lerobot_pipelines.datasets.ledger import Ledger, Snapshot, ledger_folder
+from lerobot_pipelines.datasets.options import work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
-from lerobot_pipelines.pipeline.artifacts import dataset_folder, read_artifact, records_folder
+from lerobot_pipelines.pipeline.artifacts import read_artifact, records_folder
 from lerobot_pipelines.pipeline.episode_datasets import (
     episode_roots,
     read_state,
@@ -140,4 +141,4 @@ def _update_of_all(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
 
 
 def _state_key(workspace: Workspace) -> str:
-    return f"{dataset_folder(workspace)}/dataset_state.json"
+    return f"{work_folder(workspace.config)}/dataset_state.json"

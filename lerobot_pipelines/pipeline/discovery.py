@@ -16,24 +16,43 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.model import EpisodeSource, Member
 from lerobot_pipelines.pipeline.keys import encode_key
+from lerobot_pipelines.pipeline.listing import (
+    Listing,
+    look,
+    marker_name,
+    sign_folders,
+    sign_names,
+    source_of,
+)
 from lerobot_pipelines.pipeline.tree import Probes, episode_keys_below
 from lerobot_pipelines.recordings.layout import (
-    MARKER_NAME,
-    OVERRIDES_NAME,
     UPLOADING_NAME,
     EpisodeLayout,
     Section,
-    bag_sidecars,
     beside,
     is_bag,
-    is_data,
-    is_ignored,
-    section_names,
 )
-from lerobot_pipelines.storage.base import ObjectInfo, Storage
-from lerobot_pipelines.storage.names import join, key_fault, shown
+from lerobot_pipelines.storage.base import Storage
+from lerobot_pipelines.storage.names import join, shown
 
 logger = logging.getLogger(__name__)
+
+__all__ = [
+    "ABANDONED_AFTER_S",
+    "SECOND_NS",
+    "Names",
+    "episode_source",
+    "fingerprint",
+    "list_bad_names",
+    "list_episode_keys",
+    "list_members",
+    "list_names",
+    "readiness",
+    "source_of",
+    "task_of",
+    "upload_signs",
+    "why_not_ready",
+]
 
 SECOND_NS = 1_000_000_000
 
@@ -43,18 +62,12 @@ ABANDONED_AFTER_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """``keys`` in UTF-8 byte order; ``bad``: names that cannot be partitions, and why not."""
+    """``keys`` in UTF-8 byte order; ``bad``: names that cannot be partitions, and why not;
+    ``unreadable``: folders that this user may not list, and what helps."""
 
     keys: tuple[str, ...]
     bad: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """What the listing says of one episode: its members by path, and signs of its upload."""
-
-    members: dict[str, ObjectInfo]
-    signs: frozenset[str]
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
 def list_names(
@@ -73,14 +86,15 @@ def list_names(
     reads_bags = _reads_bags(config)
     keys: list[str] = []
     bad: list[tuple[str, str]] = []
-    for key in episode_keys_below(storage, config, known, probes):
+    unreadable: list[tuple[str, str]] = []
+    for key in episode_keys_below(storage, config, known, probes, unreadable):
         if is_bag(key) and not reads_bags:
             logger.info("%s is a bag, and the configuration names no topic; left out", shown(key))
         elif key in known or (fault := _fault(key)) is None:
             keys.append(key)
         else:
             bad.append((key, fault))
-    return Names(tuple(keys), tuple(bad))
+    return Names(tuple(keys), tuple(bad), tuple(sorted(set(unreadable))))
 
 
 def list_episode_keys(storage: Storage, config: DatasetConfig) -> Iterator[str]:
@@ -99,10 +113,7 @@ def list_members(storage: Storage, config: DatasetConfig, key: str) -> tuple[Mem
     Hidden and unfinished files, markers and files of other kinds are no members. Raises ``Refused``
     (bad_name) for a key that is none.
     """
-    return tuple(
-        Member(path, info.size, info.etag)
-        for path, info in sorted(_look(storage, config, key).members.items(), key=_byte_order)
-    )
+    return look(storage, config, key).members
 
 
 def fingerprint(members: Sequence[Member]) -> str:
@@ -129,9 +140,16 @@ def readiness(
     both; and nothing of an episode was touched for the quiet period. One that stays incomplete for
     an hour counts as ready: it will be refused, with a reason that people see.
     """
+    listing = look(storage, config, key, with_signs=True)
+    return why_not_ready(config, key, listing, members, now_ns)
+
+
+def why_not_ready(
+    config: DatasetConfig, key: str, found: Listing, members: Sequence[Member], now_ns: int
+) -> str | None:
+    """``readiness`` of an episode that was looked at already, with its signs."""
     scanner = config.storage.scanner
-    found = _look(storage, config, key, with_signs=True)
-    if (scanner.marker or MARKER_NAME) in found.signs:
+    if marker_name(config) in found.signs:
         return None
     if UPLOADING_NAME in found.signs:
         return "being published; if nobody does, its upload broke off: publish it again"
@@ -139,7 +157,7 @@ def readiness(
         return f"no {scanner.marker} yet"
     if not is_bag(key) and len(members) < scanner.min_episode_files:
         return f"{len(members)} of at least {scanner.min_episode_files} files so far"
-    newest_ns = max((info.modified_ns for info in found.members.values()), default=now_ns)
+    newest_ns = max((info.modified_ns for info in found.objects.values()), default=now_ns)
     age_s = (now_ns - newest_ns) / SECOND_NS
     # Clocks of the store and of this machine differ a little: just ahead is young as well.
     if abs(age_s) < scanner.quiet_period_s:
@@ -151,19 +169,9 @@ def readiness(
 def upload_signs(storage: Storage, config: DatasetConfig, key: str) -> frozenset[str]:
     """The object keys of every marker and sign of an upload that the episode has."""
     raw = config.storage.raw_prefix
-    names = _sign_names(config)
-    places = [beside(folder, name) for folder in _sign_folders(config, key) for name in names]
+    names = sign_names(config)
+    places = [beside(folder, name) for folder in sign_folders(config, key) for name in names]
     return frozenset(place for place in (join(raw, one) for one in places) if storage.head(place))
-
-
-def source_of(config: DatasetConfig, key: str) -> str | None:
-    """The configured source an episode came from; None if the dataset has no sources."""
-    found = [
-        source
-        for source in (source.strip("/") for source in config.storage.sources)
-        if key == source or key.startswith(f"{source}/")
-    ]
-    return max(found, key=len) if found else None
 
 
 def task_of(key: str, source: str | None = None) -> str:
@@ -191,73 +199,6 @@ def _reads_bags(config: DatasetConfig) -> bool:
     return not topics or any(topic is not None for topic in topics)
 
 
-def _look(
-    storage: Storage, config: DatasetConfig, key: str, *, with_signs: bool = False
-) -> _Listing:
-    """``with_signs`` is for bags only, where each costs a request; folders' are listed anyway."""
-    encode_key(key)
-    raw = config.storage.raw_prefix.strip("/")
-    names = _sign_names(config)
-    if is_bag(key) and (info := storage.head(join(raw, key))) is not None:
-        paths = (*bag_sidecars(key), beside(key, OVERRIDES_NAME))
-        described = ((path, storage.head(join(raw, path))) for path in paths)
-        members = {key: info} | {path: found for path, found in described if found is not None}
-        places = {join(raw, f"{key}{dot}{name}"): name for name in names for dot in (".", "")}
-        there = (name for place, name in places.items() if with_signs and storage.head(place))
-        return _Listing(members, frozenset(there))
-    layout = EpisodeLayout(key, config.layout)
-    folders = (key, *_section_folders(config, key).values())
-    found: dict[str, ObjectInfo] = {}
-    signs: set[str] = set()
-    for folder in folders:
-        for info in storage.list(join(raw, folder)):
-            path = info.key[len(raw) + 1 :] if raw else info.key
-            if not _is_member(layout, path):
-                above, _, name = path.rpartition("/")
-                if name in names and (above == folder or above in layout.folders):
-                    signs.add(name)
-                continue
-            if (fault := key_fault(info.key)) is not None:
-                logger.warning("episode %s: the file %s %s; left out", key, shown(path), fault)
-                continue
-            found[path] = info
-    if any(layout.place(path) is not None for path in found):
-        # A bag inside a folder episode is another copy of it.
-        found = {p: i for p, i in found.items() if layout.place(p) or _is_about(layout, p)}
-    return _Listing(found, frozenset(signs))
-
-
-def _is_member(layout: EpisodeLayout, path: str) -> bool:
-    place = layout.place(path)
-    if place is not None and is_data(place.path, place.section):
-        return not any(is_ignored(part) for part in place.path.split("/"))
-    if _is_about(layout, path):
-        return True
-    folder, _, name = path.rpartition("/")
-    return folder == layout.key and is_data(name, None) and not is_ignored(name)
-
-
-def _is_about(layout: EpisodeLayout, path: str) -> bool:
-    return layout.is_metadata(path) or layout.is_overrides(path)
-
-
-def _section_folders(config: DatasetConfig, key: str) -> dict[Section, str]:
-    """Where the split layout keeps the episode's joints and images, below the raw prefix."""
-    source = source_of(config, key) or ""
-    rest = key[len(source) :].strip("/")
-    return {
-        section: join(source, name, rest) for section, name in section_names(config.layout).items()
-    }
-
-
-def _sign_names(config: DatasetConfig) -> tuple[str, ...]:
-    return config.storage.scanner.marker or MARKER_NAME, UPLOADING_NAME
-
-
-def _sign_folders(config: DatasetConfig, key: str) -> tuple[str, ...]:
-    return (key,) if is_bag(key) else (key, *_section_folders(config, key).values())
-
-
 def _missing_section(config: DatasetConfig, key: str, members: Sequence[Member]) -> str | None:
     layout = EpisodeLayout(key, config.layout)
     places = (layout.place(member.path) for member in members)
@@ -270,7 +211,3 @@ def _missing_section(config: DatasetConfig, key: str, members: Sequence[Member])
     }
     missing = [section for section in Section if wanted[section] and section not in there]
     return f"only {next(iter(there))} so far" if missing else None
-
-
-def _byte_order(item: tuple[str, ObjectInfo]) -> bytes:
-    return item[0].encode()

@@ -19,10 +19,10 @@ from lerobot_pipelines.config.rules_dataset import episode_folder
 from lerobot_pipelines.config.schema import DatasetConfig, Format
 from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
 from lerobot_pipelines.datasets.ledger import Kind, ledger_folder
-from lerobot_pipelines.datasets.options import options_of
+from lerobot_pipelines.datasets.options import options_of, work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import Refused
-from lerobot_pipelines.pipeline.artifacts import dataset_folder, read_artifact, records_folder
+from lerobot_pipelines.pipeline.artifacts import read_artifact, records_folder
 from lerobot_pipelines.pipeline.keys import decode_key, encode_key
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
@@ -236,4 +236,4 @@ def _write_state(workspace: Workspace, made: Mapping[str, Made]) -> None:
 
 
 def _state_key(workspace: Workspace) -> str:
-    return f"{dataset_folder(workspace)}/episode_datasets.json"
+    return f"{work_folder(workspace.config)}/episode_datasets.json"

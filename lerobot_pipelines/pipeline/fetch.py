@@ -6,18 +6,25 @@ time, into this machine's cache.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Manifest, Member, Recording
 from lerobot_pipelines.pipeline.discovery import episode_source, fingerprint, list_members
 from lerobot_pipelines.pipeline.episode_config import without_overrides
-from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.pipeline.workspace import KeptOpen, Workspace
 from lerobot_pipelines.recordings import open_recording
 from lerobot_pipelines.storage.base import ObjectNotFound
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_EVERY_S = 5.0
 
 
 def members_of(workspace: Workspace, key: str) -> tuple[Member, ...]:
@@ -44,21 +51,40 @@ def opened_recording(
     Raises ``ContentChanged`` when the members listed now differ from those given, also if reading
     failed for that very cause.
     """
-    with _local_root(workspace, members) as root:
-        prefix = workspace.config.storage.raw_prefix
-        uri = "/".join(part for part in (workspace.storage.url.rstrip("/"), prefix, key) if part)
-        try:
-            recorded, _ = without_overrides(workspace.config, key, members)
-            source = episode_source(key, root, recorded, uri)
-            recording = open_recording(source, workspace.config)
-            try:
+    try:
+        if (kept := workspace.kept_open) is None:
+            with _recording(workspace, key, members) as recording:
                 yield recording
-            finally:
-                recording.close()
-        except Exception as error:
-            _refuse_changed(workspace, key, members, error)
-            raise
-        _refuse_changed(workspace, key, members, None)
+        else:
+            identity = (key, fingerprint(members))
+            if identity not in kept.recordings:
+                kept.recordings[identity] = kept.until_closed.enter_context(
+                    _recording(workspace, key, members)
+                )
+            yield kept.recordings[identity]
+    except Exception as error:
+        _refuse_changed(workspace, key, members, error)
+        raise
+    _refuse_changed(workspace, key, members, None)
+
+
+@contextmanager
+def kept_open(workspace: Workspace) -> Iterator[Workspace]:
+    """A workspace for several steps on one machine: what one opens, the next ones go on with."""
+    with ExitStack() as until_closed:
+        yield replace(workspace, kept_open=KeptOpen(until_closed))
+
+
+@contextmanager
+def _recording(workspace: Workspace, key: str, members: tuple[Member, ...]) -> Iterator[Recording]:
+    prefix = workspace.config.storage.raw_prefix
+    uri = "/".join(part for part in (workspace.storage.url.rstrip("/"), prefix, key) if part)
+    with _local_root(workspace, members) as root:
+        recorded, _ = without_overrides(workspace.config, key, members)
+        source = episode_source(key, root, recorded, uri)
+        notes = workspace.cache_dir / "first_passes"
+        with closing(open_recording(source, workspace.config, notes=notes)) as recording:
+            yield recording
 
 
 def manifest_is_current(workspace: Workspace, manifest: Manifest) -> bool:
@@ -103,6 +129,16 @@ def _fetch(workspace: Workspace, members: tuple[Member, ...], folder: Path) -> N
         if found.etag != member.etag:
             raise ContentChanged(f"{key} changed before it was fetched")
 
+    size = sum(member.size for member in members)
+    fetched, told_s = 0, time.monotonic()
     with ThreadPoolExecutor(workspace.config.storage.transfer_threads) as pool:
-        for _ in pool.map(fetch, members):
-            pass
+        for number, (member, _) in enumerate(
+            zip(members, pool.map(fetch, members), strict=True), start=1
+        ):
+            fetched += member.size
+            if time.monotonic() - told_s > PROGRESS_EVERY_S:
+                told_s = time.monotonic()
+                logger.info(
+                    "fetched %d of %d objects, %.0f of %.0f MB",
+                    *(number, len(members), fetched / 1e6, size / 1e6),
+                )

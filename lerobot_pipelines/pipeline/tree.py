@@ -16,16 +16,17 @@ from lerobot_pipelines.recordings.layout import (
     PARQUET_SUFFIX,
     PICTURE_SUFFIXES,
     ROS2_METADATA_NAME,
+    VIDEO_SUFFIXES,
     Section,
     is_bag,
     is_ignored,
     section_names,
 )
 from lerobot_pipelines.storage.base import Storage
-from lerobot_pipelines.storage.names import join, key_fault
+from lerobot_pipelines.storage.names import join, key_fault, shown
 
 # Sources are walked side by side: most of the time goes into waiting for the store.
-WALK_THREADS = 8
+WALK_THREADS = 16
 
 # Where the walk of a source is: which of its parts, and the folder, name by name.
 Position = tuple[int, tuple[str, ...]]
@@ -72,13 +73,20 @@ def episode_keys_below(
     config: DatasetConfig,
     known: Collection[str] = frozenset(),
     probes: Probes | None = None,
+    unreadable: list[tuple[str, str]] | None = None,
 ) -> list[str]:
-    """Every episode's key, sound or not, in UTF-8 byte order. See ``discovery.list_names``."""
+    """Every episode's key, sound or not, in UTF-8 byte order. See ``discovery.list_names``.
+
+    Folders that may not be listed are appended to ``unreadable`` with what helps.
+    """
     sources = [source.strip("/") for source in config.storage.sources] or [""]
     trees = [_Tree(storage, config, source, known, probes) for source in sources]
     with ThreadPoolExecutor(min(WALK_THREADS, len(trees))) as pool:
         found = pool.map(_Tree.keys, trees)
-        return sorted({key for keys in found for key in keys}, key=str.encode)
+        keys = sorted({key for keys in found for key in keys}, key=str.encode)
+    if unreadable is not None:
+        unreadable.extend(folder for tree in trees for folder in tree.unreadable)
+    return keys
 
 
 class _Tree:
@@ -98,6 +106,7 @@ class _Tree:
         self._source = source
         self._known = known
         self._probes = probes
+        self.unreadable: list[tuple[str, str]] = []
         # Known episodes that were not looked into, by the layout of their folder.
         self._assumed: dict[str, set[str]] = {"split": set(), "whole": set()}
         self._sections = section_names(config.layout)
@@ -123,7 +132,9 @@ class _Tree:
         rest = key[len(self._source) :].strip("/")
         joints = set(tree._with_joints(rest))
         whole = {key} if tree._is_episode(key) else set(tree._whole(key))
-        return joints | set(tree._with_images(rest, joints)) | whole
+        images = set(tree._with_images(rest, joints))
+        self.unreadable += tree.unreadable
+        return joints | images | whole
 
     def _may_look(self, part: int, key: str) -> bool:
         return self._probes is None or self._probes.may(self._source, part, key)
@@ -167,7 +178,8 @@ class _Tree:
 
     def _is_camera(self, rest: str) -> bool:
         _, names = self._level(self._split(Section.IMAGES, rest))
-        return any(name.lower().endswith(PICTURE_SUFFIXES) for name in names)
+        suffixes = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
+        return any(name.lower().endswith(suffixes) for name in names)
 
     def _whole(self, folder: str) -> Iterator[str]:
         """Episodes that are one folder, and bags."""
@@ -214,7 +226,13 @@ class _Tree:
         return {join(self._source, name.split("/")[0]) for name in self._sections.values()}
 
     def _level(self, folder: str) -> tuple[list[str], list[str]]:
-        folders, objects = self._storage.list_level(join(self._raw, folder))
+        place = join(self._raw, folder)
+        try:
+            folders, objects = self._storage.list_level(place)
+        except PermissionError as error:
+            # The other folders, and the other robots, have done nothing wrong.
+            self.unreadable.append((place, f"the folder {shown(place)} is not readable ({error})"))
+            return [], []
         names = [info.key.rpartition("/")[2] for info in objects]
         return (
             # In the order of positions, see ``Probes``.

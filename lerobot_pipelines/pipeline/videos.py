@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from lerobot_pipelines.config.hashing import video_hash
 from lerobot_pipelines.datasets.records import VideoRecord
@@ -52,6 +53,14 @@ def encode_episode(
         ):
             config = episode_config(workspace.config, manifest)
             videos = encode_cameras(recording, frames, config, folder, progress=progress)
+        with ThreadPoolExecutor(workspace.config.storage.transfer_threads) as pool:
+            published = dict(
+                zip(
+                    ((video.segment, video.feature) for video in videos),
+                    pool.map(lambda video: _publish(workspace, keys, video), videos),
+                    strict=True,
+                )
+            )
         index = VideosIndex(
             key=key,
             fingerprint=manifest.fingerprint,
@@ -59,9 +68,9 @@ def encode_episode(
             frames_sha256=aligned.frames_sha256,
             segments=tuple(
                 {
-                    video.feature: _publish(workspace, keys, video)
-                    for video in videos
-                    if video.segment == segment
+                    feature: record
+                    for (of_segment, feature), record in published.items()
+                    if of_segment == segment
                 }
                 for segment in range(len(aligned.segments))
             ),
@@ -81,9 +90,10 @@ def read_videos(workspace: Workspace, key: str) -> VideosIndex:
 
 def _publish(workspace: Workspace, keys: EpisodeKeys, video: EncodedVideo) -> VideoRecord:
     key = keys.video(video.feature, video.segment, video.sha256)
-    workspace.storage.upload(video.path, key)
+    info = workspace.storage.upload(video.path, key, is_final=True)
     return VideoRecord(
         key=key,
+        etag=info.etag,
         bytes=video.bytes,
         sha256=video.sha256,
         frames=video.frames,

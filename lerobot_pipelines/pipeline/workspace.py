@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lerobot_pipelines.config.schema import DatasetConfig
-from lerobot_pipelines.pipeline.cache import RecordingCache
+from lerobot_pipelines.model import Recording
+from lerobot_pipelines.pipeline.cache import REMEDY, RecordingCache
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines.storage.base import Storage
+from lerobot_pipelines.storage.disk import named_when_full
 
 CACHE_VARIABLE = "LEROBOT_PIPELINES_CACHE"
+
+
+@dataclass(slots=True)
+class KeptOpen:
+    """Recordings that stay open between steps, by episode key and fingerprint."""
+
+    until_closed: ExitStack
+    recordings: dict[tuple[str, str], Recording] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Workspace:
     config: DatasetConfig
     storage: Storage
     cache_dir: Path
+    kept_open: KeptOpen | None = None  # see ``fetch.kept_open``
 
     @property
     def dataset(self) -> str:
@@ -37,10 +48,14 @@ class Workspace:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder of one's own on this machine, removed at the end whatever happens."""
-        self.cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="step-", dir=self.cache_dir) as folder:
-            yield Path(folder)
+        """A folder of one's own on this machine, removed at the end whatever happens.
+
+        Raises ``DiskFull`` where the block, or making the folder, meets a full disk.
+        """
+        with named_when_full(self.cache_dir, REMEDY):
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="step-", dir=self.cache_dir) as folder:
+                yield Path(folder)
 
 
 def default_cache_dir() -> Path:

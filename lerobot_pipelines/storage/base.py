@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lerobot_pipelines.errors import PipelineError
 
@@ -55,8 +55,19 @@ class Storage(Protocol):
         """Write only if the key does not exist; False if it does. The compare-and-swap."""
         ...
 
-    def upload(self, path: Path, key: str) -> ObjectInfo:
-        """Publish a local file of any size, streamed."""
+    def upload(self, path: Path, key: str, *, is_final: bool = False) -> ObjectInfo:
+        """Publish a local file of any size, streamed.
+
+        ``is_final`` is the caller's word never to write to the file again (removing it is fine): a
+        store on the same disk then gives it a second name instead of copying it.
+        """
+        ...
+
+    def copy(self, source: str, key: str) -> ObjectInfo:
+        """Publish an object under a further key without moving its bytes through this machine.
+
+        Raises ``ObjectNotFound``.
+        """
         ...
 
     def download(self, key: str, path: Path) -> ObjectInfo:
@@ -74,4 +85,13 @@ class Storage(Protocol):
 
     def local_path(self, key: str) -> Path | None:
         """The file or folder itself where the store is this machine's, else None (no copying)."""
+        ...
+
+
+@runtime_checkable
+class RangeListing(Protocol):
+    """A store that can begin a listing anywhere; where that costs nothing less, none does."""
+
+    def list_after(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
+        """As ``list``, only the objects whose keys come after ``after``."""
         ...

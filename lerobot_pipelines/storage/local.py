@@ -11,6 +11,9 @@ file system's clock apart; the change time is left out, because ``chown`` and sn
 links would make every recording new. ``modified_ns`` does look at it: a copy that keeps the times
 of its source is as young as its arrival.
 
+Objects are never changed in place, so a copy within the bucket is a hard link: a dataset's video
+takes no room beside the artifact that it is. Whoever edits files of the bucket by hand edits both.
+
 Folders exist by their files, as in an object store: ``delete`` removes folders it leaves empty.
 Symbolic links are followed as long as they stay inside the root.
 """
@@ -32,6 +35,7 @@ from urllib.parse import unquote
 from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
 from lerobot_pipelines.storage.base import Level, ObjectInfo, ObjectNotFound
+from lerobot_pipelines.storage.disk import named_when_full
 from lerobot_pipelines.storage.names import UNREADABLE, check_key, join, shown
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,8 @@ TEMPORARY_PREFIX = ".lerobot-pipelines-tmp-"
 
 # What Linux answers where the file system has no hard links (FAT, some mounts).
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+# ... or where this file cannot have another one here.
+_CANNOT_LINK = _NO_HARD_LINKS | {errno.EXDEV, errno.EMLINK}
 
 # Another process may remove a folder it has emptied just as we are about to write into it.
 _FOLDER_RACES = 5
@@ -124,8 +130,15 @@ class LocalStorage:
             ) from error
         return True
 
-    def upload(self, path: Path, key: str) -> ObjectInfo:
+    def upload(self, path: Path, key: str, *, is_final: bool = False) -> ObjectInfo:
+        if is_final:
+            _sync_file(path)
+            return self._put(key, lambda temporary: _link_or_copy(path, temporary), os.replace)
         return self._put(key, lambda temporary: _copy_synced(path, temporary), os.replace)
+
+    def copy(self, source: str, key: str) -> ObjectInfo:
+        with self._found(source) as path:
+            return self._put(key, lambda temporary: _link_or_copy(path, temporary), os.replace)
 
     def download(self, key: str, path: Path) -> ObjectInfo:
         temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
@@ -230,8 +243,9 @@ class LocalStorage:
         try:
             for attempt in range(1, _FOLDER_RACES + 1):
                 try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    fill(temporary)
+                    with named_when_full(path.parent, "make room on the disk of the bucket"):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        fill(temporary)
                     publish(temporary, path)
                     break
                 except FileNotFoundError:
@@ -278,6 +292,21 @@ def _write_synced(path: Path, data: bytes) -> None:
     with path.open("wb") as stream:
         stream.write(data)
         stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file that is already on the disk, or a copy on another file system."""
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        _copy_synced(source, target)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
 

@@ -1,101 +1,42 @@
-"""An S3 bucket, or a folder in one.
-
-obstore moves the bytes: it needs a fraction of boto3's CPU time, which the encoders want. It
-refuses, however, a whole listing for one name with ``//``, ``..`` or a control character in it, and
-anybody may have uploaded one; such a listing is taken over by boto3 and the name is shown to the
-caller like any other.
-"""
+"""An S3 bucket, or a folder in one: objects in and out. What lies in it: see ``s3_listing``."""
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.errors import Transient
-from lerobot_pipelines.storage.base import Level, ObjectInfo, ObjectNotFound
-from lerobot_pipelines.storage.names import check_key, join, shown
+from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound
+from lerobot_pipelines.storage.names import check_key, shown
 from lerobot_pipelines.storage.s3_checksums import (
     ContentHash,
     comparable,
     expected_etag,
     plain_etag,
 )
-from lerobot_pipelines.storage.s3_connection import Place, bulk_client, place_of, plain_client
+from lerobot_pipelines.storage.s3_connection import AS_CONFIGURED, S3Settings
+from lerobot_pipelines.storage.s3_listing import S3Listing
 
-if TYPE_CHECKING:
-    from obstore import ObjectMeta
-
-logger = logging.getLogger(__name__)
-
-PAGE = 1000  # what servers give at most
 PART_BYTES = 8 << 20
 UPLOAD_PARTS_AT_ONCE = 4
+COPIED_AT_ONCE_BYTES = 5 << 30  # what servers copy in one request at most
 # Above it several ranges of one object are fetched at once.
 RANGES_FROM_BYTES = 64 << 20
 RANGE_BYTES = 16 << 20
 RANGES_AT_ONCE = 4
 
 
-def open_s3(config: StorageConfig) -> S3Storage:
-    return S3Storage(config)
+def open_s3(config: StorageConfig, settings: S3Settings = AS_CONFIGURED) -> S3Storage:
+    return S3Storage(config, settings)
 
 
-class S3Storage:
-    """See the module; the promises are those of ``storage.base``."""
-
-    def __init__(self, config: StorageConfig) -> None:
-        self._config = config
-        self._place: Place = place_of(config.url)
-        self._store = bulk_client(config, self._place)
-        self.url = f"s3://{join(self._place.bucket, self._place.prefix)}"
-
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        import obstore
-        from obstore.exceptions import InvalidPathError
-
-        last: str | None = None
-        with self._translated(prefix):
-            try:
-                pages = obstore.list(self._store, self._name(prefix) or None, chunk_size=PAGE)
-                for page in pages:
-                    for meta in page:
-                        last = meta["path"]
-                        yield self._info(meta)
-                return
-            except InvalidPathError:
-                logger.warning("%s holds names that are unusual; listing more slowly", self.url)
-        yield from self._list_plainly(prefix, last)
-
-    def list_level(self, prefix: str = "") -> Level:
-        import obstore
-        from obstore.exceptions import InvalidPathError
-
-        name = self._name(prefix)
-        with self._translated(prefix):
-            try:
-                level = obstore.list_with_delimiter(self._store, name or None)
-            except InvalidPathError:
-                return self._level_plainly(prefix)
-        folders = [folder.rstrip("/").rpartition("/")[2] for folder in level["common_prefixes"]]
-        objects = [self._info(meta) for meta in level["objects"]]
-        return sorted(folders, key=str.encode), objects
-
-    def head(self, key: str) -> ObjectInfo | None:
-        import obstore
-
-        try:
-            with self._translated(key):
-                return self._info(obstore.head(self._store, self._name(check_key(key))))
-        except ObjectNotFound:
-            return None
+class S3Storage(S3Listing):
+    """The promises are those of ``storage.base``."""
 
     def read(self, key: str) -> bytes:
         import obstore
@@ -125,7 +66,7 @@ class S3Storage:
         # A store that ignores the condition lets the last writer win; the others see it here.
         return self.read(key) == data
 
-    def upload(self, path: Path, key: str) -> ObjectInfo:
+    def upload(self, path: Path, key: str, *, is_final: bool = False) -> ObjectInfo:
         import obstore
 
         with self._translated(key):
@@ -143,6 +84,24 @@ class S3Storage:
             raise Transient(f"{shown(key)} has {info.size} bytes in {self.url} after the upload")
         return info
 
+    def copy(self, source: str, key: str) -> ObjectInfo:
+        import obstore
+
+        names = self._name(check_key(source)), self._name(check_key(key))
+        there = self.head(source)
+        if there is None:
+            raise ObjectNotFound(f"there is no {shown(source)} in {self.url}")
+        with self._translated(source):
+            if there.size < COPIED_AT_ONCE_BYTES:
+                obstore.copy(self._store, *names)
+            else:  # boto3 copies in parts
+                bucket = self._place.bucket
+                self._plain.copy({"Bucket": bucket, "Key": names[0]}, bucket, names[1])
+        info = self._published(key)
+        if info.size != there.size:
+            raise Transient(f"{shown(key)} has {info.size} bytes in {self.url} after the copy")
+        return info
+
     def download(self, key: str, path: Path) -> ObjectInfo:
         import obstore
 
@@ -158,10 +117,12 @@ class S3Storage:
                     for block in found.stream():
                         digest.update(block)
                         file.write(block)
-            if info.size <= RANGES_FROM_BYTES:
-                self._verify(key, info.etag, digest.md5)
             if temporary.stat().st_size != info.size:
                 raise Transient(f"{shown(key)} came incomplete from {self.url}")
+            if info.size <= RANGES_FROM_BYTES and "-" not in info.etag:
+                self._verify(key, info.etag, digest.md5)
+            else:
+                self._verify_file(key, info, temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -183,26 +144,6 @@ class S3Storage:
 
     def local_path(self, key: str) -> Path | None:
         return None
-
-    @cached_property
-    def _plain(self) -> Any:
-        """Kept, because making one takes as long as many requests."""
-        return plain_client(self._config)
-
-    def _name(self, key: str) -> str:
-        return join(self._place.prefix, key)
-
-    def _key(self, name: str) -> str:
-        prefix = self._place.prefix
-        return name[len(prefix) + 1 :] if prefix else name
-
-    def _info(self, meta: ObjectMeta) -> ObjectInfo:
-        return ObjectInfo(
-            key=self._key(meta["path"]),
-            size=meta["size"],
-            etag=plain_etag(meta["e_tag"]) or "",
-            modified_ns=int(meta["last_modified"].timestamp() * 1e9),
-        )
 
     def _published(self, key: str) -> ObjectInfo:
         info = self.head(key)
@@ -233,6 +174,29 @@ class S3Storage:
         if not self._has_own_etags(key):
             raise Transient(f"{shown(key)} differs from what {self.url} holds; it was damaged")
 
+    def _verify_file(self, key: str, info: ObjectInfo, path: Path) -> None:
+        """As ``_verify``, for objects that came in ranges or were uploaded in parts."""
+        if "-" not in info.etag:
+            self._verify(key, info.etag, expected_etag(path, info.size))
+            return
+        computed = expected_etag(path, PART_BYTES)
+        if computed == info.etag:
+            return
+        # Uploaded by another program, in parts of another size, which some servers tell.
+        part_bytes = self._part_bytes(key)
+        if part_bytes is not None and part_bytes < info.size:
+            self._verify(key, info.etag, expected_etag(path, part_bytes))
+
+    def _part_bytes(self, key: str) -> int | None:
+        from botocore.exceptions import ClientError
+
+        with self._translated(key), suppress(ClientError):
+            head = self._plain.head_object(
+                Bucket=self._place.bucket, Key=self._name(key), PartNumber=1
+            )
+            return int(head["ContentLength"])
+        return None
+
     def _has_own_etags(self, key: str) -> bool:
         """Whether the object is encrypted in a way that makes its ETag no checksum."""
         client = self._plain
@@ -240,55 +204,3 @@ class S3Storage:
             head = client.head_object(Bucket=self._place.bucket, Key=self._name(key))
         kms = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
         return kms or "SSECustomerAlgorithm" in head
-
-    def _list_plainly(self, prefix: str, after: str | None) -> Iterator[ObjectInfo]:
-        name = self._name(prefix)
-        request: dict[str, Any] = {
-            "Bucket": self._place.bucket,
-            "Prefix": f"{name}/" if name else "",
-        }
-        if after is not None:
-            request["StartAfter"] = after
-        with self._translated(prefix):
-            pages = self._plain.get_paginator("list_objects_v2").paginate(**request)
-            for page in pages:
-                for entry in page.get("Contents", ()):
-                    yield self._plain_info(entry)
-
-    def _level_plainly(self, prefix: str) -> Level:
-        name = self._name(prefix)
-        start = f"{name}/" if name else ""
-        folders: list[str] = []
-        objects: list[ObjectInfo] = []
-        pages = self._plain.get_paginator("list_objects_v2").paginate(
-            Bucket=self._place.bucket, Prefix=start, Delimiter="/"
-        )
-        for page in pages:
-            folders += [each["Prefix"][len(start) : -1] for each in page.get("CommonPrefixes", ())]
-            objects += [self._plain_info(entry) for entry in page.get("Contents", ())]
-        return folders, objects
-
-    def _plain_info(self, entry: Any) -> ObjectInfo:
-        return ObjectInfo(
-            key=self._key(entry["Key"]),
-            size=entry["Size"],
-            etag=plain_etag(entry["ETag"]) or "",
-            modified_ns=int(entry["LastModified"].timestamp() * 1e9),
-        )
-
-    @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        """The clients' errors as this project's: another attempt may succeed, unless not found."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from obstore.exceptions import BaseError, InvalidPathError
-
-        try:
-            yield
-        except FileNotFoundError as error:
-            raise ObjectNotFound(f"there is no {shown(key)} in {self.url}") from error
-        except InvalidPathError:
-            raise
-        except (BaseError, BotoCoreError, ClientError) as error:
-            # The first line says it; the rest is the client's own data structures.
-            cause = str(error).partition("\n")[0]
-            raise Transient(f"{self.url}: {cause} ({shown(key)})") from error

@@ -61,6 +61,7 @@ def encode_cameras(
         groups = camera_groups(recording, tracks, settings, config.limit_memory_mb)
     report = _Progress(progress)
     videos: list[EncodedVideo] = []
+    release()
     try:
         for group in groups:
             wanted = wanted_pictures(recording, [tracks[position] for position in group])

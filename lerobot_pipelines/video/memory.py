@@ -93,10 +93,12 @@ def camera_groups(
 
 
 def release() -> None:
-    """Give back to the system what an encoder that has ended held; some 100 MB of it otherwise
-    stay in the allocator's pools, one per thread, and the next encoder's come on top."""
+    """Give back to the system what alignment, or an encoder that has ended, held; some 100 MB of it
+    otherwise stay in the allocators' pools, one per thread, and the next encoder's come on top."""
     import ctypes
 
+    if (pyarrow := sys.modules.get("pyarrow")) is not None:
+        pyarrow.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError, TypeError):  # glibc only
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -80,7 +80,8 @@ def probe(path: Path) -> VideoProbe:
                 frames=len(packets),
                 first_pts=shown[0] if shown else 0,
                 constant_rate=all(
-                    pts == shown[0] + step * number for number, pts in enumerate(shown)
+                    (pts - shown[0]) * step.denominator == step.numerator * number
+                    for number, pts in enumerate(shown)
                 ),
                 key_frames=tuple(position[pts] for pts in keys),
                 closed_gops=_closed(packets),

@@ -86,9 +86,13 @@ class PacketProof:
 
         misplaced = []
         with av.open(str(path)) as container:
-            packets = (packet for packet in container.demux(video=0) if packet.size)
-            for row, packet in enumerate(packets):
-                if row in self._kept and hashlib.sha256(packet).digest() != self._kept[row]:
+            (stream,) = container.streams.video
+            assert stream.time_base is not None and stream.average_rate is not None
+            ticks = 1 / (stream.average_rate * stream.time_base)
+            for row, digest in self._kept.items():
+                container.seek(round(row * ticks), stream=stream)
+                packet = next(container.demux(stream))
+                if packet.pts != row * ticks or hashlib.sha256(packet).digest() != digest:
                     misplaced.append(row)
         return PictureProof(len(self._kept), tuple(misplaced), 255.0 if misplaced else 0.0)
 

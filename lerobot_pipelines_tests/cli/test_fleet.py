@@ -15,7 +15,9 @@ from lerobot_pipelines.cli.status_text import drawn, duration
 from lerobot_pipelines.config import dump_config, load_config
 from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.pipeline.artifacts import episode_keys
+from lerobot_pipelines.pipeline.lifecycle import CLOCK_NAME
 from lerobot_pipelines.pipeline.status import StatusReader
+from lerobot_pipelines.storage.local import TEMPORARY_PREFIX
 from lerobot_pipelines_tests.cli.calling import Outcome, call
 from lerobot_pipelines_tests.fleet import fleet_config, record, workspace_of
 
@@ -158,6 +160,22 @@ def test_scan_once_lists_the_states_without_looking_at_files(fleet: Path) -> Non
     assert once["counts"] == full["counts"] == {"converted": 3, "new": 1, "refused": 1}
     assert [one["key"] for one in once["episodes"]] == [one["key"] for one in full["episodes"]]
     assert all(one["files"] is None for one in once["episodes"])
+
+
+def test_clean_tells_what_would_go_and_removes_nothing_that_is_needed(
+    fleet: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / "bucket" / "work"
+    remains = work / f"{TEMPORARY_PREFIX}0123456789abcdef"
+    remains.write_bytes(b"half an upload")
+    before = sorted(path for path in work.rglob("*") if path.is_file())
+    dry = call("clean", fleet, "--dry-run", "--json").json()
+    assert (dry["dry_run"], dry["objects"]) == (True, [])
+    outcome = call("clean", fleet)
+    assert (outcome.code, outcome.stdout) == (0, "")
+    assert "0 objects removed, 0.0 MB" in outcome.stderr
+    kept = sorted(path for path in work.rglob("*") if path.is_file())
+    assert [path for path in kept if path.name != CLOCK_NAME] == before
 
 
 def test_durations_read_well() -> None:

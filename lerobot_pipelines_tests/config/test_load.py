@@ -67,6 +67,18 @@ def test_all_faults_of_all_kinds_are_reported_at_once_in_the_order_of_lines(
     assert message.startswith(f"{path} has 8 faults:\n  line 3, dataset.fps: ")
 
 
+@pytest.mark.parametrize(
+    ("sound", "faulty"),
+    [("name: example", "name: toy/1"), ("fps: 25", "fps: fast"), ("url: /bucket", "url: 7")],
+)
+def test_a_fault_in_a_key_without_default_hides_no_dangerous_prefix(
+    loader: Loader, sound: str, faulty: str
+) -> None:
+    text = SOUND.replace("storage: {", "storage: {raw_prefix: ../.., ").replace(sound, faulty)
+    assert len(loader.faults(text)) == 2
+    assert "storage.raw_prefix" in loader.faults(text)
+
+
 def test_a_typo_names_the_nearest_key(loader: Loader) -> None:
     faults = loader.faults(SOUND + "alignemnt: {}\nvideo: {presett: slow}\n")
     assert 'did you mean "alignment"?' in faults["alignemnt"].message

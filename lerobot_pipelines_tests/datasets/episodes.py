@@ -192,9 +192,10 @@ class Bucket:
         data, histogram = toy_video(length, seed, size, fps)
         sha256 = hashlib.sha256(data).hexdigest()
         object_key = f"work/toy/episodes/{key}/videos/{camera}/{segment:03d}-{sha256[:12]}.mp4"
-        self.storage.write(object_key, data)
+        info = self.storage.write(object_key, data)
         return VideoRecord(
             key=object_key,
+            etag=info.etag,
             bytes=len(data),
             sha256=sha256,
             frames=length,
@@ -285,7 +286,7 @@ class CrashingStorage:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
-        if name not in ("write", "create", "upload", "delete"):
+        if name not in ("write", "create", "upload", "copy", "delete"):
             return method
 
         def counted(*arguments: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,15 @@ def prepared(root: Path, fmt: Format, steps: tuple[Step, ...]) -> Bucket:
 
 
 def copied(bucket: Bucket, root: Path) -> Bucket:
-    """The same bucket elsewhere. ETags change with a copy, which must not matter."""
-    shutil.copytree(bucket.root_folder, root / "bucket")
+    """The same bucket elsewhere. ETags change with a copy, which must not matter.
+
+    Videos keep theirs, so that the dataset's are made of them by the bucket itself.
+    """
+
+    def copy(source: str, target: str) -> None:
+        (os.link if source.endswith(".mp4") else shutil.copy2)(source, target)
+
+    shutil.copytree(bucket.root_folder, root / "bucket", copy_function=copy)
     return Bucket(toy_config(root / "bucket"), root / "scratch")
 
 

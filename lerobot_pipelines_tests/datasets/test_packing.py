@@ -51,6 +51,21 @@ def test_appending_leaves_files_alone_but_for_the_sixteenth() -> None:
     assert copied <= len(ids) * 4
 
 
+@settings(max_examples=80, deadline=None)
+@given(SIZES, st.data())
+def test_appending_without_a_look_at_every_episode_gives_the_same_files(sizes, data) -> None:  # type: ignore[no-untyped-def]
+    ids = ids_of(len(sizes))
+    loads = {id_: Load(size, size) for id_, size in zip(ids, sizes, strict=True)}
+    capacity = Capacity(data.draw(st.integers(40, 400)), frames=300)
+    files: list[list[EpisodeId]] = []
+    added = 0
+    while added < len(ids):
+        added += data.draw(st.integers(1, 9))
+        whole = repack(files, ids[:added], loads.__getitem__, capacity)
+        files = repack(files, ids[:added], loads.__getitem__, capacity, is_settled=True)
+        assert files == whole
+
+
 def test_only_what_was_encoded_alike_shares_a_file() -> None:
     ids = ids_of(4)
     encoding = dict(zip(ids, "aabb", strict=True))

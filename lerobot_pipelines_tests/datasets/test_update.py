@@ -341,6 +341,44 @@ def test_a_video_that_is_not_the_records_is_transient(bucket: Bucket, fmt: Forma
     assert content(bucket.root(fmt)) is None
 
 
+def test_an_episodes_video_is_copied_by_the_store_and_not_through_this_machine(
+    bucket: Bucket, fmt: Format
+) -> None:
+    record = bucket.put("a")
+    bucket.update(fmt)
+    artifact = bucket.root_folder / record.segments[0].videos[CAMERA].key
+    (video,) = bucket.root(fmt).rglob("*.mp4")
+    assert video.samefile(artifact)
+
+
+def test_a_store_that_cannot_copy_is_sent_the_video(bucket: Bucket, fmt: Format) -> None:
+    class Plain:
+        """A store that speaks S3, but for copies."""
+
+        url = bucket.storage.url
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bucket.storage, name)
+
+        def copy(self, source: str, key: str) -> None:
+            raise Transient("501 Not Implemented")
+
+    bucket.put("a")
+    assert bucket.update(fmt, Plain()).added == ("a",)  # type: ignore[arg-type]
+    assert verify_dataset(bucket.root(fmt)).ok
+
+
+def test_a_video_damaged_since_it_was_made_is_noticed(bucket: Bucket, fmt: Format) -> None:
+    record = bucket.put("a")
+    artifact = bucket.root_folder / record.segments[0].videos[CAMERA].key
+    data = bytearray(artifact.read_bytes())
+    data[len(data) // 2] ^= 1
+    artifact.write_bytes(data)
+    with pytest.raises(Transient, match="not what the record"):
+        bucket.update(fmt)
+    assert content(bucket.root(fmt)) is None
+
+
 def test_changed_settings_rewrite_only_what_states_them(bucket: Bucket, fmt: Format) -> None:
     bucket.put("a", seed=1)
     bucket.update(fmt)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from lerobot_pipelines.defs import naming
+from lerobot_pipelines.defs import naming, rescan
 from lerobot_pipelines.defs.bucket_sensor import evaluate
 from lerobot_pipelines.defs.cursor import MOST_SEEN, BucketCursor
+from lerobot_pipelines.storage.local import LocalStorage
 from lerobot_pipelines_tests.defs.bucket import Bucket
 from lerobot_pipelines_tests.defs.daemon import Daemon, partitions_of
 
@@ -136,20 +138,20 @@ def test_several_new_episodes_can_share_range_runs(
 def test_an_unreadable_episode_is_reported_and_does_not_stop_the_others(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lerobot_pipelines.defs import sightings
+    from lerobot_pipelines.pipeline import listing
 
     daemon.bucket.put("block/episode_1")
     daemon.bucket.put("block/episode_2")
-    listing = sightings.list_members
+    look = listing.look
 
-    def failing(storage: object, config: object, key: str) -> object:
+    def failing(storage: Any, config: Any, key: str, **options: Any) -> object:
         if key.endswith("1"):
             raise OSError("input/output error")
-        return listing(storage, config, key)  # type: ignore[arg-type]
+        return look(storage, config, key, **options)
 
-    monkeypatch.setattr(sightings, "list_members", failing)
+    monkeypatch.setattr(listing, "look", failing)
     assert partitions_of(daemon.tick()) == ["block~episode_2"]
-    monkeypatch.setattr(sightings, "list_members", listing)
+    monkeypatch.setattr(listing, "look", look)
     assert partitions_of(daemon.tick()) == ["block~episode_1"]
 
 
@@ -208,3 +210,27 @@ def test_a_tick_without_news_reads_no_verdicts(
     tick = evaluate(daemon.bucket.workspace, daemon.instance, cursor)
     assert tick.looked_at == 5
     assert tick.errors == [] and tick.requests == []
+
+
+def test_a_folder_that_may_not_be_listed_is_reported_and_stops_nobody_else(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's folder; root, who may run this, could list it all the same."""
+    for task in ("mine", "theirs"):
+        daemon.bucket.put(f"{task}/episode_1")
+    list_level = LocalStorage.list_level
+
+    def guarded(self: LocalStorage, prefix: str = "") -> Any:
+        if prefix.endswith("/theirs"):
+            raise PermissionError(13, "Permission denied", prefix)
+        return list_level(self, prefix)
+
+    monkeypatch.setattr(LocalStorage, "list_level", guarded)
+    assert partitions_of(daemon.tick()) == ["mine~episode_1"]
+    daemon.instance.add_dynamic_partitions("demo_episodes", ["theirs~episode_0"])
+    report: list[str] = []
+    rescan.evaluate(daemon.bucket.workspace, daemon.instance, report, seed="0")
+    assert any("raw/joints/theirs" in line and "not readable" in line for line in report)
+    assert not any("no longer in the bucket" in line for line in report)
+    monkeypatch.undo()
+    assert partitions_of(daemon.tick()) == ["theirs~episode_1"]

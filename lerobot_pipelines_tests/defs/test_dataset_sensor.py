@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from dagster import AssetMaterialization
 
+from lerobot_pipelines.datasets.options import work_folder
 from lerobot_pipelines.defs import dataset_sensor
 from lerobot_pipelines.pipeline import dataset
 from lerobot_pipelines_tests.defs.bucket import Bucket
@@ -17,7 +18,7 @@ def update(bucket: Bucket) -> None:
     """What a complete update leaves behind."""
     workspace = bucket.workspace
     state = dataset.DatasetState(finished=dataset.finished_fingerprint(workspace))
-    key = f"{dataset.dataset_folder(workspace)}/dataset_state.json"
+    key = f"{work_folder(workspace.config)}/dataset_state.json"
     workspace.storage.write(key, state.model_dump_json().encode())
 
 

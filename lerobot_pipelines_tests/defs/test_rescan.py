@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,8 @@ import dagster as dg
 import pytest
 
 from lerobot_pipelines.defs import rescan
+from lerobot_pipelines.pipeline import lifecycle
+from lerobot_pipelines.storage.local import TEMPORARY_PREFIX
 from lerobot_pipelines_tests.defs.bucket import Bucket
 from lerobot_pipelines_tests.defs.daemon import Daemon, partitions_of
 
@@ -115,3 +118,18 @@ def test_a_rescan_cut_short_by_time_looks_elsewhere_next_time(
             partitions_of(daemon.rescan(datetime(2030, 1, 1, tzinfo=UTC) + timedelta(hours=hour)))
         )
     assert len(found) == 4
+
+
+def test_a_rescan_removes_what_nobody_needs_and_says_how_much(daemon: Daemon) -> None:
+    storage = daemon.bucket.workspace.storage
+    work = storage.local_path("work")
+    assert work is not None
+    work.mkdir(parents=True, exist_ok=True)
+    remains = work / f"{TEMPORARY_PREFIX}0123456789abcdef"
+    remains.write_bytes(b"half an upload")
+    assert "removed" not in report_of(daemon)
+    forty_days_ns = 40 * lifecycle.DAY_NS
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(lifecycle, "_store_time_ns", lambda _: time.time_ns() + forty_days_ns)
+        assert "removed 1 unfinished objects that nobody needs" in report_of(daemon)
+    assert not remains.exists()

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lerobot_pipelines.defs import naming
+from lerobot_pipelines.defs import bucket_sensor, naming
 from lerobot_pipelines.pipeline.discovery import list_names
 from lerobot_pipelines.pipeline.keys import encode_key
 from lerobot_pipelines.pipeline.tree import Position, Probes
@@ -102,3 +102,62 @@ def test_known_episodes_cost_no_look_into_their_folders(
     assert "block/new" in list_names(storage, bucket.config, known=frozenset(keys)).keys
     bucket.remove(keys[0])
     assert keys[0] not in list_names(storage, bucket.config, known=frozenset(keys)).keys
+
+
+class Clock:
+    """This machine's clock as the sensor sees it: off by ``ahead_s``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
+        self.ahead_s = ahead_s
+        self.monotonic = time.monotonic
+        monkeypatch.setattr(bucket_sensor, "time", self)
+
+    def time(self) -> float:
+        return time.time() + self.ahead_s
+
+    def time_ns(self) -> int:
+        return int(self.time() * 1e9)
+
+
+@pytest.mark.parametrize("jump_s", [-7200.0, 3000.0, 7200.0, 1e8])
+def test_whatever_the_clock_says_an_upload_without_a_marker_is_taken_when_it_stands_still(
+    make_bucket: Callable[..., Bucket],
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    jump_s: float,
+) -> None:
+    daemon = Daemon(make_bucket(quiet_period_s=10.0), instance)
+    clock = Clock(monkeypatch, jump_s)
+    daemon.bucket.put(KEY)
+    assert daemon.tick() == []
+    for number in range(3):  # the store's times say that all of this is long over, or to come
+        clock.ahead_s += 20
+        picture = daemon.bucket.root / f"raw/images/{KEY}/cam_high/200000{number}.jpg"
+        picture.write_bytes(b"\xff\xd8")
+        assert daemon.tick() == []
+    clock.ahead_s -= 5000  # put back in the middle of it
+    assert daemon.tick() == []
+    clock.ahead_s += 12
+    runs = daemon.tick()
+    assert [run.tags[naming.EPISODE_TAG] for run in runs] == [encode_key(KEY)]
+    assert daemon.bucket.fingerprint(KEY).startswith(runs[0].tags[naming.FINGERPRINT_TAG])
+    assert daemon.tick() == []
+
+
+def test_many_uploads_without_a_marker_all_have_their_turn(
+    make_bucket: Callable[..., Bucket],
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lerobot_pipelines.defs.cursor.MOST_UNSETTLED", 3)
+    monkeypatch.setattr(bucket_sensor, "NEW_LOOKED_AT", 4)
+    daemon = Daemon(make_bucket(quiet_period_s=10.0), instance)
+    clock = Clock(monkeypatch, 3000.0)
+    keys = {f"block/episode_{number}" for number in range(10)}
+    for key in keys:
+        daemon.bucket.put(key)
+    runs = []
+    for _ in range(12):
+        runs += daemon.tick()
+        clock.ahead_s += 11
+    assert sorted(run.tags[naming.EPISODE_TAG] for run in runs) == sorted(map(encode_key, keys))

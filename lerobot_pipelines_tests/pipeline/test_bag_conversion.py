@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ import pytest
 from lerobot_pipelines.config import load_config
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import ConfigError
+from lerobot_pipelines.pipeline.aligned import align_episode
 from lerobot_pipelines.pipeline.convert import convert_dataset
+from lerobot_pipelines.pipeline.raw import scan_episode
+from lerobot_pipelines.pipeline.videos import encode_episode
+from lerobot_pipelines.pipeline.workspace import open_workspace
+from lerobot_pipelines.recordings.ros import recording
+from lerobot_pipelines.recordings.ros.container import BagFile
+from lerobot_pipelines.recordings.ros.survey import Survey
 from lerobot_pipelines_tests.cli.calling import call
 from lerobot_pipelines_tests.recordings_ros.bags import START_NS, Said, Types, write_ros1
 from lerobot_pipelines_tests.video.recording import jpeg, texture
@@ -105,6 +113,24 @@ def test_the_dataset_is_the_same_for_every_chunk_size_and_number_of_workers(
         assert files == found[1], chunk_frames
 
 
+def test_steps_that_run_apart_make_the_first_pass_over_a_bag_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[object] = []
+
+    def counted(file: BagFile, surveys: Sequence[Survey]) -> None:
+        walks.append(file)
+        walk(file, surveys)
+
+    walk = recording.walk
+    monkeypatch.setattr(recording, "walk", counted)
+    write_bag(tmp_path / "bucket/raw/task/episode_0.bag", frames=8)
+    workspace = open_workspace(config_for(tmp_path / "bucket"), cache_dir=tmp_path / "cache")
+    for step in (scan_episode, align_episode, encode_episode):
+        step(workspace, "task/episode_0.bag")
+    assert len(walks) == 1
+
+
 # Without a limit this bag's three cameras take some 460 MB.
 LIMIT_MB = 450
 
@@ -165,6 +191,45 @@ def test_inspect_shows_types_skew_and_compression(tmp_path: Path) -> None:
     assert "compression: lz4" in shown
     for word in ("sensor_msgs/JointState", "(16UC1)", "(jpeg)", "20.0 (20.0..20.0)"):
         assert word in shown
+
+
+def test_inspect_lists_what_is_peculiar_and_the_topics_that_are_no_stream(tmp_path: Path) -> None:
+    types = Types(1)
+    stamps = [START_NS + k * 10_000_000 for k in (0, 1, 3, 2, 4, 4)]
+    said = [
+        Said("/joints", "sensor_msgs/msg/JointState", START_NS + k, types.joint_state(ns, (k,)))
+        for k, ns in enumerate(stamps)
+    ]
+    point = types.make("geometry_msgs/msg/Point", 1.0, 2.0, 3.0)
+    said.append(Said("/point", "geometry_msgs/msg/Point", START_NS + 100, point))
+    path = write_ros1(tmp_path / "a.bag", said, types)
+    config = tmp_path / "joints.yaml"
+    config.write_text(
+        "dataset: {name: a, fps: 10}\nstorage: {url: .}\n"
+        "streams: [{name: j, topic: /joints, clock: header}, "
+        "{name: p, topic: /point, clock: header}]\n"
+        "features: {observation.state: [j, p]}\nalignment: {timeline: uniform}\n"
+    )
+    outcome = call("inspect", path, "--config", config)
+    shown = outcome.stdout
+    assert outcome.code == 0, outcome.stderr
+    assert "j: 1 stamps that went backwards" in shown
+    assert "p: recorder's stamps, because messages have no header stamp" in shown
+    assert "j: whole stream: duplicate_stamp" in shown
+    only_joints = config.read_text().replace(", {name: p, topic: /point, clock: header}", "")
+    config.write_text(only_joints.replace("[j, p]", "[j]"))
+    shown = call("inspect", path, "--config", config).stdout
+    assert "/point: geometry_msgs/Point, 1 message" in shown
+
+
+def test_inspect_lists_the_marks_of_the_file_beside_a_bag(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "raw/task/episode_0.bag", frames=4)
+    marks = [{"startPosition": 0.25, "endPosition": 0.5, "enSkillDetail": "grasp the cup"}, "none"]
+    bag.with_suffix(".json").write_text(json.dumps({"taskPrompt": "tidy up", "marks": marks}))
+    shown = call("inspect", bag).stdout
+    assert "task: tidy up" in shown
+    assert "25.0% to 50.0%: grasp the cup" in shown
+    assert "1 mark without text or place" in shown
 
 
 def test_inspect_names_the_topics_of_a_bag_without_streams(tmp_path: Path) -> None:

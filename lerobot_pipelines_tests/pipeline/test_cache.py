@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lerobot_pipelines.pipeline.cache import RecordingCache
+from lerobot_pipelines.storage.disk import DiskFull
 
 
 def filling(name: str, calls: list[str]) -> Callable[[Path], None]:
@@ -89,3 +91,36 @@ def test_what_a_killed_process_left_is_fetched_again(tmp_path: Path) -> None:
     with RecordingCache(tmp_path, 100).held("a", 10, filling("a", calls)) as folder:
         assert sorted(path.name for path in folder.iterdir()) == [".complete", "data"]
     assert calls == ["a"]
+
+
+def full_disk(folder: Path) -> None:
+    (folder / "half").write_text("half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_named_with_the_remedy_and_leaves_nothing(tmp_path: Path) -> None:
+    cache = RecordingCache(tmp_path, 100)
+    with (
+        pytest.raises(DiskFull, match=rf"{tmp_path}.*LEROBOT_PIPELINES_CACHE"),
+        cache.held("a", 10, full_disk),
+    ):
+        pass
+    assert not (tmp_path / "a").exists()
+
+
+def test_on_a_full_disk_what_nobody_reads_makes_room_first(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 1000), list[str]()
+    with cache.held("unused", 10, filling("unused", calls)):
+        pass
+
+    def fetch(folder: Path) -> None:
+        if (tmp_path / "unused").exists():
+            full_disk(folder)
+        filling("new", calls)(folder)
+
+    with (
+        cache.held("read", 10, filling("read", calls)),
+        cache.held("new", 10, fetch) as folder,
+    ):
+        assert sorted(path.name for path in folder.iterdir()) == [".complete", "data"]
+        assert (tmp_path / "read" / "data").exists()

@@ -17,6 +17,7 @@ from lerobot_pipelines.config.schema import (
 )
 from lerobot_pipelines.model import Clock, Recording
 from lerobot_pipelines.pipeline.chunks import AlignedChunk, aligned_chunks, each_frame
+from lerobot_pipelines.recordings import open_recording
 from lerobot_pipelines.recordings.ros import open_bag
 from lerobot_pipelines_tests.recordings_ros.bags import (
     START_NS,
@@ -130,6 +131,21 @@ def test_a_frame_holds_every_feature_by_name(bag: Path, config: DatasetConfig) -
     assert set(frame) == {"observation.state", "observation.images.cam", "depth"}
     assert frame["observation.images.cam"].shape == (24, 32, 3)
     assert frame["observation.state"].tolist() == [8.0]
+
+
+def test_a_recording_offers_both_forms_itself(bag: Path, config: DatasetConfig) -> None:
+    recording = open_recording(source_of(bag), config)
+    chunks = list(recording.aligned_chunks(config, chunk_size=7))
+    frames: list[np.ndarray] = []
+    saved: list[int] = []
+    rows = open_recording(source_of(bag), config).each_frame(
+        config,
+        lambda aligned_frame, frame_index: frames.append(aligned_frame["observation.images.cam"]),
+        lambda: saved.append(len(frames)),
+    )
+    assert rows == len(frames) == sum(map(len, chunks)) == saved[-1]
+    assert np.array_equal(np.stack(frames), joined(chunks, "observation.images.cam"))
+    assert len(saved) == 2
 
 
 def test_a_chunk_of_nothing_is_refused(bag: Path, config: DatasetConfig) -> None:

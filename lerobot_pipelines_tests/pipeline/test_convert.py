@@ -16,7 +16,7 @@ from lerobot_pipelines.pipeline.aligned import align_episode
 from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
 from lerobot_pipelines.pipeline.convert import ConvertEvent, convert_dataset
 from lerobot_pipelines.pipeline.failures import list_failures
-from lerobot_pipelines.pipeline.fetch import members_of, opened_recording
+from lerobot_pipelines.pipeline.fetch import kept_open, members_of, opened_recording
 from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.workspace import open_workspace
 from lerobot_pipelines.recordings.synth import SynthSpec, write_recording
@@ -158,3 +158,34 @@ def test_rows_of_other_content_never_meet_an_old_manifest(bucket: Path) -> None:
     align_episode(workspace, EPISODES[0])
     manifest = read_artifact(workspace, episode_keys(workspace, EPISODES[0]).manifest, Manifest)
     assert {stream.name for stream in manifest.streams} >= {"cam_high", "left_slave"}
+
+
+def test_steps_that_follow_one_another_open_the_recording_once(tmp_path: Path) -> None:
+    write_episodes(tmp_path)
+    workspace = open_workspace(demo_config(tmp_path))
+    key = EPISODES[0]
+    members = members_of(workspace, key)
+    with kept_open(workspace) as together:
+        with opened_recording(together, key, members) as first:
+            pass
+        with opened_recording(together, key, members) as second:
+            assert second is first
+    with opened_recording(workspace, key, members) as alone:
+        assert alone is not first
+
+
+def test_a_recording_kept_open_is_not_taken_for_one_that_changed(tmp_path: Path) -> None:
+    write_episodes(tmp_path)
+    workspace = open_workspace(demo_config(tmp_path))
+    key = EPISODES[0]
+    with kept_open(workspace) as together:
+        with opened_recording(together, key, members_of(workspace, key)) as first:
+            pass
+        write_recording(tmp_path / "raw", key, SynthSpec(seconds=2.0, seed=77))
+        with opened_recording(together, key, members_of(workspace, key)) as second:
+            assert second is not first
+        with (
+            pytest.raises(ContentChanged),
+            opened_recording(together, key, members_of(workspace, key)),
+        ):
+            write_recording(tmp_path / "raw", key, SynthSpec(seconds=2.0, seed=78))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,6 +95,35 @@ def test_files_of_any_size_come_back_whole(store: Storage, tmp_path: Path, size:
     ]
 
 
+@pytest.mark.parametrize("size", [0, 1, 20_000_000])
+def test_a_copy_within_the_bucket_is_an_object_of_its_own(
+    store: Storage, tmp_path: Path, size: int
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(size))
+    store.upload(source, "one/fi le ö+%", is_final=True)
+    store.write("two/file", b"replaced")
+    assert store.copy("one/fi le ö+%", "two/file").size == size
+    store.write("one/fi le ö+%", b"other")
+    store.delete("one/fi le ö+%")
+    assert store.download("two/file", target).size == size
+    assert target.read_bytes() == source.read_bytes()
+    assert [info.key for info in store.list()] == ["two/file"]
+
+
+def test_what_is_uploaded_for_good_stays_when_the_file_is_removed(
+    store: Storage, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"pictures")
+    info = store.upload(source, "file", is_final=True)
+    source.unlink()
+    assert store.read("file") == b"pictures"
+    head = store.head("file")
+    assert head is not None
+    assert head.etag == info.etag
+
+
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(filled: Storage) -> None:
     filled.delete("a/b.txt")
     filled.delete("a/b.txt")
@@ -106,8 +136,9 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(filled: Storage) -> No
     [
         lambda store, path: store.read("gone"),
         lambda store, path: store.download("gone", path / "target"),
+        lambda store, path: store.copy("gone", "copy"),
     ],
-    ids=["read", "download"],
+    ids=["read", "download", "copy"],
 )
 def test_what_is_not_there_is_said_not_to_be(
     store: Storage, tmp_path: Path, use: Callable[[Storage, Path], object]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -82,6 +83,25 @@ def test_owner_mode_and_hard_links_do_not_make_new_content(store: LocalStorage) 
     (store.root / "x").chmod(0o600)
     os.link(store.root / "x", store.root / "snapshot")
     assert store.head("x").etag == first.etag  # type: ignore[union-attr]
+
+
+def test_a_copy_within_the_bucket_takes_no_room(store: LocalStorage) -> None:
+    store.write("x", b"one")
+    store.copy("x", "y")
+    assert (store.root / "x").samefile(store.root / "y")
+
+
+def test_a_file_system_without_hard_links_copies(
+    store: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    store.write("x", b"one")
+    monkeypatch.setattr(os, "link", refuse)
+    store.copy("x", "y")
+    assert store.read("y") == b"one"
+    assert not (store.root / "x").samefile(store.root / "y")
 
 
 def test_a_copy_that_keeps_old_times_is_as_young_as_its_arrival(store: LocalStorage) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.errors import ConfigError, Transient
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines.storage import s3 as s3_module
-from lerobot_pipelines.storage.s3_connection import place_of
+from lerobot_pipelines.storage.s3_checksums import expected_etag
+from lerobot_pipelines.storage.s3_connection import place_of, session
 from lerobot_pipelines_tests.s3_server import S3Server
 
 HOSTILE = ["raw/../../etc/passwd", "raw//double", "raw/./dot", "raw/tab\there"]
@@ -75,3 +77,51 @@ def test_a_key_that_is_not_set_is_named(
 def test_an_address_without_a_bucket_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="bucket"):
         place_of(url)
+
+
+def test_the_keys_of_baidus_tools_are_found_for_its_endpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BOS_ACCESS_KEY", "the key")
+    monkeypatch.setenv("BOS_SECRET_KEY", "the secret")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another secret")
+    for endpoint, key in (
+        ("https://s3.bj.bcebos.com", "the key"),
+        ("https://bcebos.com.example.org", "another"),
+    ):
+        credentials = session(StorageConfig(url="s3://bucket", endpoint=endpoint)).get_credentials()
+        assert credentials is not None and credentials.access_key == key
+
+
+@pytest.mark.parametrize("part_bytes", [8 << 20, 6 << 20])
+def test_what_was_uploaded_in_parts_is_checked_as_well(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+) -> None:
+    bucket, client = s3_server.new_bucket(), s3_server.client()
+    data = bytes(range(256)) * (17 << 12)  # 17 MiB: three parts of either size
+    parts = [data[start : start + part_bytes] for start in range(0, len(data), part_bytes)]
+    upload = client.create_multipart_upload(Bucket=bucket, Key="bag")["UploadId"]
+    there = {"Bucket": bucket, "Key": "bag", "UploadId": upload}
+    tags = [
+        {
+            "PartNumber": number,
+            "ETag": client.upload_part(**there, PartNumber=number, Body=part)["ETag"],
+        }
+        for number, part in enumerate(parts, start=1)
+    ]
+    client.complete_multipart_upload(**there, MultipartUpload={"Parts": tags})
+    store = open_storage(s3_server.config(bucket))
+    store.download("bag", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+
+    def damaged(path: Path, size: int) -> str:
+        path.write_bytes(data[:-1] + b"x")
+        return expected_etag(path, size)
+
+    monkeypatch.setattr(s3_module, "expected_etag", damaged)
+    info = store.head("bag")
+    assert info is not None
+    if store._part_bytes("bag") == part_bytes:  # type: ignore[attr-defined]
+        with pytest.raises(Transient, match="damaged"):
+            store.download("bag", tmp_path / "target")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +20,14 @@ from lerobot_pipelines.cli.configuration import (
 )
 
 if TYPE_CHECKING:
+    from lerobot_pipelines.model import Member
     from lerobot_pipelines.pipeline.artifacts import FailureRecord
+    from lerobot_pipelines.pipeline.listing import Listing
     from lerobot_pipelines.pipeline.verdicts import Outcome
     from lerobot_pipelines.pipeline.workspace import Workspace
+
+LOOK_THREADS = 8
+RUN_LENGTH = 50
 
 
 @click.command(short_help="List the recordings in the bucket and what became of each.")
@@ -84,7 +91,7 @@ def command(
     listed = list_names(workspace.storage, resolved, known=known)
     if full:
         failures = {failure.key: failure for failure in list_failures(workspace)}
-        episodes = [_episode(workspace, key, failures.get(key)) for key in listed.keys]
+        episodes = _episodes(workspace, listed.keys, failures)
     else:
         episodes = [_known(key, outcomes.get(key)) for key in listed.keys]
     episodes += [
@@ -116,32 +123,65 @@ def _known(key: str, outcome: Outcome | None) -> dict[str, Any]:
     return _row(key, "refused", reason=f"{outcome.refusal.reason}: {outcome.refusal.message}")
 
 
-def _episode(workspace: Workspace, key: str, failure: FailureRecord | None) -> dict[str, Any]:
-    from lerobot_pipelines.errors import Refused
-    from lerobot_pipelines.pipeline.discovery import list_members, readiness
+def _episodes(
+    workspace: Workspace, keys: Sequence[str], failures: Mapping[str, FailureRecord]
+) -> list[dict[str, Any]]:
+    """A row for each; neighbours share the listings of their files."""
+    from lerobot_pipelines.pipeline.listing import look_at_many
 
-    try:
-        members = list_members(workspace.storage, workspace.config, key)
-    except Refused as refusal:
-        return _row(key, "refused", reason=f"{refusal.reason}: {refusal.message}")
-    missing = readiness(workspace.storage, workspace.config, key, members, time.time_ns())
-    state, rows, reason = _state(workspace, key, failure, missing)
+    def rows(run: Sequence[str]) -> dict[str, dict[str, Any]]:
+        looks = look_at_many(workspace.storage, workspace.config, run)
+        return {key: _episode(workspace, key, look, failures.get(key)) for key, look in looks}
+
+    runs = [keys[start : start + RUN_LENGTH] for start in range(0, len(keys), RUN_LENGTH)]
+    with ThreadPoolExecutor(LOOK_THREADS) as pool:
+        return [
+            found[key] for run, found in zip(runs, pool.map(rows, runs), strict=True) for key in run
+        ]
+
+
+def _episode(
+    workspace: Workspace, key: str, look: Listing | Exception, failure: FailureRecord | None
+) -> dict[str, Any]:
+    from lerobot_pipelines.errors import Refused
+    from lerobot_pipelines.pipeline.discovery import why_not_ready
+
+    if isinstance(look, Refused):
+        return _row(key, "refused", reason=f"{look.reason}: {look.message}")
+    if isinstance(look, Exception):
+        raise look
+    members = look.members
+    missing = why_not_ready(workspace.config, key, look, members, time.time_ns())
+    state, rows, reason = _state(workspace, key, members, failure, missing)
     size = sum(member.size for member in members)
     return _row(key, state, len(members), size, rows, reason)
 
 
 def _state(
-    workspace: Workspace, key: str, failure: FailureRecord | None, missing: str | None
+    workspace: Workspace,
+    key: str,
+    members: Sequence[Member],
+    failure: FailureRecord | None,
+    missing: str | None,
 ) -> tuple[str, int | None, str | None]:
     """State, rows, and why it is not in the dataset."""
+    from lerobot_pipelines.config.hashing import dataset_hash
     from lerobot_pipelines.datasets.records import EpisodeRecord
     from lerobot_pipelines.errors import Refused
     from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
-    from lerobot_pipelines.pipeline.convert import current_record
+    from lerobot_pipelines.pipeline.discovery import fingerprint
+    from lerobot_pipelines.pipeline.metadata import CODE_VERSION
     from lerobot_pipelines.storage.base import ObjectNotFound
 
-    record = current_record(workspace, key)
-    if record is not None:
+    record, changed = None, None
+    try:
+        record = read_artifact(workspace, episode_keys(workspace, key).record, EpisodeRecord)
+    except ObjectNotFound:
+        pass
+    except Refused:
+        changed = "its record is of another version"
+    current = (fingerprint(members), dataset_hash(workspace.config), CODE_VERSION)
+    if record and (record.fingerprint, record.config_hash, record.code_version) == current:
         rows = sum(segment.length for segment in record.segments)
         broken = [check for check in record.checks if not check.passed]
         errors = [check.description for check in broken if check.severity == "error"]
@@ -150,13 +190,7 @@ def _state(
         return "waiting", None, missing
     if failure is not None:
         return "refused", None, f"{failure.reason}: {failure.message}"
-    try:
-        read_artifact(workspace, episode_keys(workspace, key).record, EpisodeRecord)
-    except ObjectNotFound:
-        return "new", None, None
-    except Refused:
-        return "changed", None, "its record is of another version"
-    return "changed", None, None
+    return ("changed" if record or changed else "new"), None, changed
 
 
 def _row(
