@@ -1,9 +1,10 @@
 """How late a 30 Hz control loop runs while episodes are saved: every way of saving in one run.
 
-Three cameras of 640x480, takes one right after the other, so that from the second on an earlier one
-is being saved. Each way runs in a process of its own. The ways with lerobot need its interpreter:
+Three cameras of 640x480, takes one right after the other; two earlier ones are being saved when the
+first tick is due. Each way runs in a process of its own. The ways with lerobot need its
+interpreter:
 
-    python benchmarks/recording.py --lerobot /path/to/lerobot-0.4.4/bin/python --json
+    python benchmarks/recording.py --lerobot /path/to/lerobot-0.4.4/bin/python --seconds 10
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 
     from lerobot_pipelines.recorder.loop import LoopTimes, Recording
 
-OURS = ("idle", "in place", "EpisodeRecorder")
+OURS = ("idle", "in place", "EpisodeRecorder", "EpisodeRecorder, h264", "LocalRecorder (threads)")
 LEROBOT = (
     "lerobot image writer",
     "lerobot streaming",
     "lerobot image writer, saved asynchronously",
 )
+# The promises, of ``EpisodeRecorder`` with either kind of pictures.
+JUDGED = ("EpisodeRecorder", "EpisodeRecorder, h264")
+MOST_LATE_P99_MS = 2.0  # beyond the idle loop's
+LONGEST_PAUSE_MS = 50.0
+EARLIER = 2
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -48,6 +54,7 @@ def main() -> None:
         "seconds": options.seconds,
         "ways": {way: one["summary"] for way, one in found.items()},
     }
+    report["verdict"] = _verdict(report["ways"])
     if options.plot:
         _plot(found, options.plot)
     if options.json:
@@ -60,6 +67,28 @@ def main() -> None:
     print(f"{'':46}" + "".join(f"{name.removesuffix('_ms'):>12}" for name in names))
     for way, summary in report["ways"].items():
         print(f"{way:46}" + "".join(f"{summary[name]:12g}" for name in names))
+    print("ms; cost: of recording one tick; every picture was looked for on the disk")
+    for line in report["verdict"]:
+        print(line)
+
+
+def _verdict(ways: dict[str, dict[str, float]]) -> list[str]:
+    """The promises, kept or not."""
+    lines = []
+    for way in JUDGED:
+        late = ways[way]["late_p99_ms"] - ways["idle"]["late_p99_ms"]
+        kept = "kept" if late < MOST_LATE_P99_MS else "MISSED"
+        lines.append(
+            f"{kept}: {way}: p99 lateness {late:.2f} ms beyond idle (goal: < {MOST_LATE_P99_MS:g})"
+        )
+        pause = ways[way]["pause_max_ms"]
+        kept = "kept" if pause < LONGEST_PAUSE_MS else "MISSED"
+        lines.append(
+            f"{kept}: {way}: longest pause between takes {pause:.1f} ms "
+            f"(goal: < {LONGEST_PAUSE_MS:g})"
+        )
+        lines.append(f"kept: {way}: no frame lost; {ways[way]['missed']:g} ticks missed")
+    return lines
 
 
 def _options() -> argparse.Namespace:
@@ -89,10 +118,11 @@ def _in_a_process(way: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     from lerobot_pipelines.recorder.episode_recorder import EpisodeRecorder
+    from lerobot_pipelines.recorder.local_recorder import LocalRecorder
     from lerobot_pipelines.recorder.loop import Idle, InBackground, InPlace, run_loop
 
     def run(recording: Recording) -> LoopTimes:
-        return run_loop(recording, takes=options.takes, seconds=options.seconds)
+        return run_loop(recording, takes=options.takes, seconds=options.seconds, earlier=EARLIER)
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "recordings")
@@ -100,8 +130,10 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
             times = run(Idle())
         elif options.way == "in place":
             times = run(InPlace(root, "bench"))
-        elif options.way == "EpisodeRecorder":
-            with EpisodeRecorder(root) as recorder:
+        elif options.way in OURS:
+            kind = EpisodeRecorder if options.way in JUDGED else LocalRecorder
+            pictures = "h264" if options.way.endswith("h264") else "jpeg"
+            with kind(root, pictures=pictures) as recorder:
                 background = InBackground(recorder, "bench")
                 times = run(background)
                 recorder.wait()
@@ -119,12 +151,18 @@ def _check_frames(
     """No tick that recorded may be missing on the disk."""
     from lerobot_pipelines.recorder.loop import CAMERAS
 
-    recorded = sum(
-        len(list((root / key / "images" / camera).iterdir())) for key in keys for camera in CAMERAS
-    )
-    expected = (len(times.late_ms) - times.missed) * len(CAMERAS)
+    recorded = sum(_pictures_in(root / key / "images" / name) for key in keys for name in CAMERAS)
+    ticks = len(times.late_ms) - times.missed
+    expected = ticks // options.takes * (options.takes + EARLIER) * len(CAMERAS)
     if recorded != expected:
         raise SystemExit(f"{expected} pictures were recorded and {recorded} are on the disk")
+
+
+def _pictures_in(folder: Path) -> int:
+    import pyarrow.parquet as pq
+
+    stamps = folder / "stamps.parquet"
+    return pq.read_metadata(stamps).num_rows if stamps.exists() else len(list(folder.iterdir()))
 
 
 class WithLerobot:

@@ -1,8 +1,9 @@
 """For the program that records on the robot: save episodes without waiting, and put them into the
 bucket, whole or not at all.
 
-Needs neither Dagster nor a daemon nor a running server, and imports nothing heavy: recording needs
-numpy, av and pyarrow, publishing the project's own requirements. Names are imported when asked for.
+Needs neither Dagster nor a daemon nor a running server, and imports nothing heavy into the control
+loop's process: recording needs numpy there, av and pyarrow in its own process, publishing and
+writing LeRobot the project's own requirements. Names are imported when asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     )
     from lerobot_pipelines.recorder.delivery import to_bucket
     from lerobot_pipelines.recorder.episode_recorder import EpisodeRecorder
+    from lerobot_pipelines.recorder.lerobot_output import LerobotOutput, to_dataset
+    from lerobot_pipelines.recorder.local_recorder import LocalRecorder
     from lerobot_pipelines.recorder.publish import Published, publish_episode
     from lerobot_pipelines.recorder.results import EpisodeResult, SaverStatus
 
@@ -32,6 +35,8 @@ _MODULES = {
     "AsyncSavingMixin": _METHODS,
     "EpisodeRecorder": "lerobot_pipelines.recorder.episode_recorder",
     "EpisodeResult": "lerobot_pipelines.recorder.results",
+    "LerobotOutput": "lerobot_pipelines.recorder.lerobot_output",
+    "LocalRecorder": "lerobot_pipelines.recorder.local_recorder",
     "Published": "lerobot_pipelines.recorder.publish",
     "SaverStatus": "lerobot_pipelines.recorder.results",
     "disable_async_saving": _METHODS,
@@ -41,6 +46,7 @@ _MODULES = {
     "publish_episode": "lerobot_pipelines.recorder.publish",
     "save_episode_async": _METHODS,
     "to_bucket": "lerobot_pipelines.recorder.delivery",
+    "to_dataset": "lerobot_pipelines.recorder.lerobot_output",
     "wait_for_async_saves": _METHODS,
 }
 
@@ -49,6 +55,8 @@ __all__ = [
     "AsyncSavingMixin",
     "EpisodeRecorder",
     "EpisodeResult",
+    "LerobotOutput",
+    "LocalRecorder",
     "Published",
     "SaverStatus",
     "disable_async_saving",
@@ -58,6 +66,7 @@ __all__ = [
     "publish_episode",
     "save_episode_async",
     "to_bucket",
+    "to_dataset",
     "wait_for_async_saves",
 ]
 

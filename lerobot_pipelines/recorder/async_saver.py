@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
-import sys
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
+from lerobot_pipelines.recorder.leaving import leave_orderly_on_sigterm
+from lerobot_pipelines.recorder.priority import give_way
 from lerobot_pipelines.recorder.results import EpisodeResult, SaverStatus
 from lerobot_pipelines.recorder.target import Target, bytes_in, target_of
 
 _log = logging.getLogger(__name__)
 
 CANCELLED = "cancelled before its save began"
-# The saver yields to the control loop wherever both want the processor.
-_NICENESS = 10
 _EXIT_POLL_S = 0.2
 
 
@@ -75,7 +71,7 @@ class AsyncEpisodeSaver:
         for index, payload in self._target.attach():
             self._waiting.append(_Job(index, payload, 0))
             self._submitted += 1
-        _leave_orderly_on_sigterm()
+        leave_orderly_on_sigterm()
         self._start_worker()
         threading.Thread(target=self._finish_with_main_thread, name="episode-saver-exit").start()
 
@@ -201,8 +197,7 @@ class AsyncEpisodeSaver:
         self._worker.start()
 
     def _work(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        give_way()
         try:
             self._save_until_stopped()
         finally:
@@ -294,15 +289,3 @@ class AsyncEpisodeSaver:
 
 def _sentence(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
-
-
-def _leave_orderly_on_sigterm() -> None:
-    """SIGTERM ends a process on the spot unless it is told to leave as ``sys.exit`` does."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _leave)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)

@@ -122,7 +122,8 @@ class DeliveryQueue:
 
     def _attempt(self, path: Path) -> bool:
         """True if this episode is settled."""
-        note = _read(path)
+        if not (note := _read(path)):
+            return True  # the queue before this one was still delivering it
         try:
             self._deliver(note["key"], Path(note["path"]))
         except Refused as refusal:
@@ -134,7 +135,7 @@ class DeliveryQueue:
             _log.warning("not delivered yet, will try again: %s", self._last_error)
             return False
         self._on_delivered(note["key"])
-        path.unlink()
+        path.unlink(missing_ok=True)
         self._delivered += 1
         return True
 
@@ -146,19 +147,31 @@ def note_delivery(folder: Path, key: str, path: Path) -> Path:
     return note
 
 
+@dataclass(frozen=True, slots=True)
+class ToBucket:
+    """See ``to_bucket``; an object, so that it can be handed to another process."""
+
+    config: Any
+    source: str | None
+
+    def __call__(self, key: str, path: Path) -> object:
+        from lerobot_pipelines.recorder.publish import publish_episode
+
+        return publish_episode(key, path, config=self.config, source=self.source)
+
+
 def to_bucket(config: Any, *, source: str | None = None) -> Deliver:
     """Publish each episode into the bucket of ``config`` (a file or a ``DatasetConfig``).
 
     See ``publish_episode``; a sensor that watches the bucket converts it.
     """
-    from lerobot_pipelines.recorder.publish import publish_episode
-
-    def deliver(key: str, path: Path) -> object:
-        return publish_episode(key, path, config=config, source=source)
-
-    return deliver
+    return ToBucket(config, source)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_bytes())
+    """A note, {} for one that was delivered in the meantime."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
     return content

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
+
+_LOOK_EVERY_S = 0.05
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -58,15 +61,24 @@ class SpoolInUse(RuntimeError):
 
 
 class FolderLock:
-    """Held by one process at a time, and let go by the system when that ends, however it does."""
+    """Held by one process at a time, and let go by the system when that ends, however it does.
 
-    def __init__(self, folder: Path) -> None:
+    Waits ``patience_s`` for one that is about to end. Raises ``SpoolInUse``.
+    """
+
+    def __init__(self, folder: Path, patience_s: float = 0.0) -> None:
         self._file = (folder / "lock").open("wb")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise SpoolInUse(f"another process records here: {folder} is locked") from None
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                if time.monotonic() >= until:
+                    break
+            time.sleep(_LOOK_EVERY_S)
+        self._file.close()
+        raise SpoolInUse(f"another process records here: {folder} is locked")
 
     def release(self) -> None:
         self._file.close()

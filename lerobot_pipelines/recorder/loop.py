@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lerobot_pipelines.recorder.episode_recorder import EpisodeRecorder
 from lerobot_pipelines.recorder.journal import Sample, Take, TakeInfo, TakeJournal
 from lerobot_pipelines.recorder.jpeg import JpegEncoder
+from lerobot_pipelines.recorder.local_recorder import LocalRecorder
 from lerobot_pipelines.recorder.raw_layout import RawWriter
 
 CAMERAS = ("cam_high", "cam_left", "cam_right")
@@ -27,10 +28,12 @@ _NOISE = 2.5  # standard deviation; a webcam indoors
 @dataclass(slots=True)
 class LoopTimes:
     """``due_s`` and ``late_ms`` of every tick; one that was due while the loop was busy is missed
-    and counts with how late the loop was by then. ``pauses_ms`` are between two takes."""
+    and counts with how late the loop was by then. ``cost_ms`` is what recording took of each tick
+    that was not; ``pauses_ms`` are between two takes."""
 
     due_s: list[float] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
+    cost_ms: list[float] = field(default_factory=list)
     pauses_ms: list[float] = field(default_factory=list)
     missed: int = 0
 
@@ -42,6 +45,7 @@ class LoopTimes:
             "late_p50_ms": round(float(np.percentile(late, 50)), 3),
             "late_p99_ms": round(float(np.percentile(late, 99)), 3),
             "late_max_ms": round(float(late.max()), 3),
+            "cost_p99_ms": round(float(np.percentile(self.cost_ms or [0.0], 99)), 3),
             "pause_max_ms": round(max(self.pauses_ms, default=0.0), 3),
         }
 
@@ -63,14 +67,21 @@ def run_loop(
     seconds: float = 10.0,
     rate_hz: float = 30.0,
     size: tuple[int, int] = (640, 480),
+    earlier: int = 0,
 ) -> LoopTimes:
     """Tick at ``rate_hz`` through ``takes`` of ``seconds`` each, one right after the other.
 
-    A missed tick is made up for at the end of its take.
+    A missed tick is made up for at the end of its take. ``earlier`` takes as long are recorded
+    right before, as fast as that goes, so that they are still being saved at the first tick.
     """
     scenes = {camera: scene(k, *size) for k, camera in enumerate(CAMERAS)}
     times = LoopTimes()
     ticks = round(seconds * rate_hz)
+    for _ in range(earlier):
+        recording.begin()
+        for number in range(ticks):
+            recording.tick(number, _pictures(scenes, number))
+        recording.end()
     begun = time.perf_counter()
     number = 0
     for take in range(takes):
@@ -90,14 +101,22 @@ def run_loop(
             times.due_s.append(due_s)
             times.late_ms.append(late_s * 1e3)
             if late_s < 1 / rate_hz:
-                pictures = {name: shown[number % _PICTURES] for name, shown in scenes.items()}
+                pictures = _pictures(scenes, number)
+                called = time.perf_counter()
                 recording.tick(number, pictures)
+                times.cost_ms.append((time.perf_counter() - called) * 1e3)
                 recorded += 1
             else:
                 times.missed += 1
             number += 1
     recording.end()
     return times
+
+
+def _pictures(
+    scenes: dict[str, list[NDArray[np.uint8]]], number: int
+) -> dict[str, NDArray[np.uint8]]:
+    return {name: shown[number % _PICTURES] for name, shown in scenes.items()}
 
 
 class Idle:
@@ -116,7 +135,7 @@ class Idle:
 class InBackground:
     """``EpisodeRecorder``, as it is meant to be used."""
 
-    def __init__(self, recorder: EpisodeRecorder, task: str) -> None:
+    def __init__(self, recorder: EpisodeRecorder | LocalRecorder, task: str) -> None:
         self._recorder = recorder
         self._task = task
         self.keys: list[str] = []

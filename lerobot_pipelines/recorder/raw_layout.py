@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lerobot_pipelines.recorder.disk import sync_folder, sync_tree
+from lerobot_pipelines.recorder.h264 import START_CODE
 from lerobot_pipelines.recorder.journal import Sample, Take, TakeInfo
+from lerobot_pipelines.recorder.video_file import VideoFile
 
 Layout = Literal["episode", "split"]
 
@@ -26,8 +28,9 @@ _PNG = b"\x89PNG"
 class RawWriter:
     """Writes takes below ``root``: our own writer for ``AsyncEpisodeSaver``.
 
-    Layout "episode": ``<key>/joints/<topic>.parquet`` and ``<key>/images/<topic>/<stamp>.jpg``,
-    which appear all at once; "split": ``images/<key>/...``, then ``joints/<key>/...``.
+    Layout "episode": ``<key>/joints/<topic>.parquet`` and ``<key>/images/<topic>/<stamp>.jpg``, or
+    ``video.mp4`` and ``stamps.parquet`` in the topic's folder, which appear all at once; "split":
+    ``images/<key>/...``, then ``joints/<key>/...``.
     """
 
     def __init__(self, root: Path, layout: Layout = "episode") -> None:
@@ -99,10 +102,17 @@ class RawWriter:
 
 def _write_samples(work: Path, samples: Iterable[Sample]) -> None:
     vectors: dict[str, list[Sample]] = {}
+    videos: dict[str, VideoFile] = {}
     (work / JOINTS).mkdir(parents=True)
     (work / IMAGES).mkdir()
     for sample in samples:
-        if isinstance(sample.value, bytes):
+        if not isinstance(sample.value, bytes):
+            vectors.setdefault(sample.topic, []).append(sample)
+        elif sample.value.startswith(START_CODE):
+            if (video := videos.get(sample.topic)) is None:
+                video = videos[sample.topic] = VideoFile(work / IMAGES / sample.topic)
+            video.add(sample.stamp_ns, sample.value)
+        else:
             suffix = ".png" if sample.value.startswith(_PNG) else ".jpg"
             path = work / IMAGES / sample.topic / f"{sample.stamp_ns}{suffix}"
             try:
@@ -110,8 +120,8 @@ def _write_samples(work: Path, samples: Iterable[Sample]) -> None:
             except FileNotFoundError:
                 path.parent.mkdir()
                 path.write_bytes(sample.value)
-        else:
-            vectors.setdefault(sample.topic, []).append(sample)
+    for video in videos.values():
+        video.close()
     for topic, found in vectors.items():
         _write_vectors(work / JOINTS / f"{topic}.parquet", found)
 

@@ -1,9 +1,13 @@
-"""What the background saver reports."""
+"""What the background saver and the recorder report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from lerobot_pipelines.recorder.delivery import DeliveryStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,34 @@ class SaverStatus(TypedDict):
 
 class SaveFailed(RuntimeError):
     """An episode that was to be saved in place was not; the message says why."""
+
+
+class TakeFailed(RuntimeError):
+    """The take could not be recorded whole; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTake:
+    """The end of one saved episode: in the raw layout at ``path``, or not, with the error.
+
+    One that was not is still in the spool, and tried again at the next start.
+    """
+
+    key: str
+    path: Path | None
+    error: str | None
+    duration: float
+
+
+@dataclass(slots=True)
+class RecorderStatus:
+    """``blocked_s``: how long ``add`` waited for a slow disk or encoder in the take in progress."""
+
+    recording: str | None
+    blocked_s: float
+    fault: str | None
+    saving: int
+    saved: int
+    failed: int
+    delivery: DeliveryStatus | None
+    last_error: str | None

@@ -14,6 +14,10 @@ from lerobot_pipelines.recorder.numbering import EpisodeNumbers
 if TYPE_CHECKING:
     from lerobot_pipelines.recorder.raw_layout import RawWriter
 
+# The process of a recorder that was killed notices, and lets go of its spool.
+_PATIENCE_S = 3.0
+_ASIDE = "interrupted"
+
 
 class TakeSpool:
     """Locked by this process. Takes that were not submitted when it was opened are set aside.
@@ -24,9 +28,9 @@ class TakeSpool:
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder = folder
         self.notes = folder / "undelivered"
-        self._aside = folder / "interrupted"
+        self._aside = folder / _ASIDE
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock(folder)
+        self._lock = FolderLock(folder, _PATIENCE_S)
         self.numbers = EpisodeNumbers(root, folder)
         takes = [(path, key_of_submitted(path)) for path in self._takes()]
         for path, key in takes:
@@ -36,14 +40,14 @@ class TakeSpool:
         self.numbers.use(key for _, key in takes if key is not None)
 
     def path_of(self, key: str) -> Path:
-        return self.folder / f"{key.replace('/', '__')}{SUFFIX}"
+        return take_path(self.folder, key)
 
     def submitted(self) -> list[Path]:
         """Takes that wait to be written, oldest first."""
         return self._takes()
 
     def interrupted(self) -> list[Path]:
-        return sorted(self._aside.glob(f"*{SUFFIX}")) if self._aside.is_dir() else []
+        return interrupted_takes(self.folder)
 
     def set_aside(self, path: Path) -> None:
         """Keep a take that is not whole, under a name that no take in progress has."""
@@ -81,6 +85,16 @@ class FinishedTakes:
             self._put(take.info.key, folder)
         self._spool.numbers.save()
         take.path.unlink()
+
+
+def take_path(spool: Path, key: str) -> Path:
+    """Where a take lies while it is recorded, and until it is in its folder."""
+    return spool / f"{key.replace('/', '__')}{SUFFIX}"
+
+
+def interrupted_takes(spool: Path) -> list[Path]:
+    """Takes in a spool that were cut off."""
+    return sorted((spool / _ASIDE).glob(f"*{SUFFIX}"))
 
 
 def key_of_submitted(path: Path) -> str | None:

@@ -9,34 +9,42 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.recorder.encoders import Jpegs, Videos
 from lerobot_pipelines.recorder.journal import Sample, TakeJournal
-from lerobot_pipelines.recorder.jpeg import JpegEncoder
+from lerobot_pipelines.recorder.results import TakeFailed
 
 _SYNC_EVERY_S = 0.5
 # What the interpreter keeps for a sample besides its values.
 _SAMPLE_BYTES = 300
 
-
-class TakeFailed(RuntimeError):
-    """The take could not be recorded whole; the message says why."""
+_Raw = tuple[str, int, NDArray[np.uint8]]  # topic, stamp, picture
 
 
 class TakeWriter:
     """One take's queue and threads. ``add`` is for one thread."""
 
     def __init__(
-        self, journal: TakeJournal, *, encoders: int, max_bytes: int, jpeg_scale: int
+        self,
+        journal: TakeJournal,
+        *,
+        encoders: int,
+        max_bytes: int,
+        encoder: Callable[[], Jpegs | Videos],
     ) -> None:
         self._journal = journal
         self._max_bytes = max_bytes
-        self._jpeg_scale = jpeg_scale
         self._changed = threading.Condition()
-        self._raw: deque[tuple[str, int, NDArray[np.uint8]]] = deque()
+        made = [encoder() for _ in range(encoders)]
+        # A video's pictures all go to one thread; others to whichever is free.
+        lanes = encoders if made[0].keeps_order else 1
+        self._lanes: list[deque[_Raw]] = [deque() for _ in range(lanes)]
+        self._lane_of: dict[str, deque[_Raw]] = {}
         self._ready: deque[tuple[Sample, int]] = deque()
         self._pending_bytes = 0
         self._encoding = 0
@@ -44,8 +52,13 @@ class TakeWriter:
         self._fault: BaseException | None = None
         self.blocked_s = 0.0
         self._encoders = [
-            threading.Thread(target=self._encode, name=f"jpeg-encoder-{k}", daemon=True)
-            for k in range(encoders)
+            threading.Thread(
+                target=self._encode,
+                args=(one, self._lanes[k % lanes]),
+                name=f"picture-encoder-{k}",
+                daemon=True,
+            )
+            for k, one in enumerate(made)
         ]
         self._writer = threading.Thread(target=self._write, name="take-writer", daemon=True)
         for thread in (*self._encoders, self._writer):
@@ -68,7 +81,7 @@ class TakeWriter:
                 self._wait_for_room(size)
             self._pending_bytes += size
             if is_raw:
-                self._raw.append((topic, stamp_ns, value))
+                self._lane(topic).append((topic, stamp_ns, value))
             else:
                 self._ready.append((Sample(topic, stamp_ns, value), size))
             # All threads look at the same condition; whom it does not concern sleeps on.
@@ -94,6 +107,11 @@ class TakeWriter:
         self._end()
         self._journal.abandon()
 
+    def _lane(self, topic: str) -> deque[_Raw]:
+        if (lane := self._lane_of.get(topic)) is None:
+            lane = self._lane_of[topic] = self._lanes[len(self._lane_of) % len(self._lanes)]
+        return lane
+
     def _wait_for_room(self, size: int) -> None:
         begun = time.monotonic()
         while self._pending_bytes and self._pending_bytes + size > self._max_bytes:
@@ -107,21 +125,20 @@ class TakeWriter:
         for thread in (*self._encoders, self._writer):
             thread.join()
 
-    def _encode(self) -> None:
-        encoder = JpegEncoder(self._jpeg_scale)
+    def _encode(self, encoder: Jpegs | Videos, lane: deque[_Raw]) -> None:
         while True:
             with self._changed:
-                while not self._raw:
+                while not lane:
                     if self._ending:
                         return
                     self._changed.wait()
-                topic, stamp_ns, picture = self._raw.popleft()
+                topic, stamp_ns, picture = lane.popleft()
                 self._encoding += 1
                 wanted = not self._cancelled and self._fault is None
             sample = None
             try:
                 if wanted:
-                    sample = Sample(topic, stamp_ns, encoder.encode(picture))
+                    sample = Sample(topic, stamp_ns, encoder.encode(topic, picture))
             except Exception as error:
                 self._fail(error)
             size = _SAMPLE_BYTES + picture.nbytes
@@ -140,7 +157,7 @@ class TakeWriter:
         while True:
             with self._changed:
                 while not self._ready:
-                    if self._ending and not self._raw and not self._encoding:
+                    if self._ending and not any(self._lanes) and not self._encoding:
                         return
                     self._changed.wait(_SYNC_EVERY_S)
                 batch = list(self._ready)

@@ -6,12 +6,14 @@ for every episode that was submitted.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import inspect
 import json
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot_pipelines.recorder import enable_async_saving
 from lerobot_pipelines.recorder.picture_writer import png
 from lerobot_pipelines.recorder.recovery import recover_dataset, save_waiting
+from lerobot_pipelines.recorder.results import SaveFailed
 
 REPO = "tests/async"
 CAMERA, IMAGE = "observation.images.front", "observation.images.wrist"
@@ -79,7 +82,12 @@ def with_faults(root: Path, episodes: int, seed: int) -> dict[str, Any]:
             record(dataset, label)
             dataset.clear_episode_buffer()
             record(dataset, label)
-        dataset.save_episode_async()
+        if label % 9 == 4:
+            # As a program does that knows nothing of asynchronous saving.
+            with contextlib.suppress(SaveFailed):
+                dataset.save_episode()
+        else:
+            dataset.save_episode_async()
     assert dataset.wait_for_async_saves(600)
     results = dataset.get_async_save_results()
     assert dataset.disable_async_saving()
@@ -102,8 +110,8 @@ def until_killed(root: Path, first: int) -> None:
     label = first
     while True:
         record(dataset, label)
-        if dataset.save_episode_async():
-            print(label, flush=True)
+        dataset.save_episode_async()  # or saved in place, when the queue is full
+        print(label, flush=True)
         label += 1
 
 
@@ -154,6 +162,7 @@ _FAULTS: list[BaseException] = [
     OSError(errno.ENOSPC, "No space left on device"),
     SystemExit("killed worker"),
 ]
+_SLOW_DISK_S = 0.3
 _MODULE = ("compute_episode_stats", "write_info", "embed_images", "encode_video_frames")
 _CLASS = (
     *("_save_episode_table", "encode_episode_videos"),  # 0.3
@@ -175,6 +184,8 @@ def _fail_at_random(chance: random.Random) -> None:
 def _failing(function: Any, chance: random.Random) -> Any:
     def call(*arguments: Any, **options: Any) -> Any:
         fails_before, fails_after = chance.random() < 0.03, chance.random() < 0.03
+        if _FAULTS and chance.random() < 0.02:
+            time.sleep(_SLOW_DISK_S)
         if fails_before and _FAULTS:
             raise chance.choice(_FAULTS)
         result = function(*arguments, **options)

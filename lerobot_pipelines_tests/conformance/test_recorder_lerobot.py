@@ -51,7 +51,7 @@ def test_kills_at_random_moments_lose_no_submitted_episode(fmt: Format, tmp_path
     loaded = _call(fmt, root, "load")
     assert loaded["faults"] == [] and loaded["wrong_lengths"] == []
     assert submitted
-    # One more may have been submitted when the kill came before it could be said.
+    # One more may be there, when the kill came before it could be said.
     assert set(submitted) <= set(loaded["labels"])
     assert len(loaded["labels"]) <= len(submitted) + KILLS
     assert loaded["labels"] == sorted(loaded["labels"])

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from lerobot_pipelines.recorder.encoders import PictureFormat
 from lerobot_pipelines.recorder.episode_recorder import EpisodeRecorder
+from lerobot_pipelines.recorder.local_recorder import LocalRecorder
+from lerobot_pipelines.recorder.results import TakeFailed
+from lerobot_pipelines.recordings import open_recording, source_from_path
 from lerobot_pipelines.recordings.synth import draw_picture, read_barcode
 from lerobot_pipelines.recordings.synth.barcode import LARGEST_NUMBER
+from lerobot_pipelines.video.pictures import PictureDecoder
 
 START_NS = 1_764_167_571_000_000_000
 CAMERAS = {"cam_high": 40_000_000, "cam_right": 33_333_333}  # period in ns
@@ -25,7 +32,7 @@ def picture_number(take: int, k: int) -> int:
     return (take * 100 + k) % LARGEST_NUMBER
 
 
-def record(recorder: EpisodeRecorder, number: int, frames: int) -> str:
+def record(recorder: EpisodeRecorder | LocalRecorder, number: int, frames: int) -> str:
     """A take of ``frames`` rows of the first camera; ``number`` is in its samples."""
     key = recorder.start_episode("pick up the block", metadata={"frames": frames})
     begun = START_NS + number * 3600 * 10**9
@@ -55,12 +62,27 @@ def check(folder: Path) -> int:
     )
     assert {path.name for path in (folder / "images").iterdir()} == set(CAMERAS)
     for camera, period in CAMERAS.items():
-        pictures = {int(path.stem): path for path in (folder / "images" / camera).iterdir()}
+        pictures = pictures_of(folder, camera)
         assert set(pictures) == {begun + k * period for k in range(length // period)}
-        for stamp, path in pictures.items():
+        for stamp, picture in pictures.items():
             k = (stamp - begun) // period
-            assert read_barcode(decoded(path)) == picture_number(number, k)
+            assert read_barcode(picture) == picture_number(number, k)
     return number
+
+
+def pictures_of(folder: Path, camera: str) -> dict[int, NDArray[np.uint8]]:
+    """A camera's decoded pictures by stamp, be they files or a video."""
+    paths = list((folder / "images" / camera).iterdir())
+    if "video.mp4" not in {path.name for path in paths}:
+        return {int(path.stem): decoded(path) for path in paths}
+    recording = open_recording(source_from_path(folder))
+    decoder = PictureDecoder()
+    stamps = recording.timestamps(camera)
+    frames = []
+    for picture in recording.pictures({camera: np.arange(len(stamps))}):
+        frames += decoder.decode(picture)
+    frames += decoder.flush()
+    return {int(stamps[one.id]): one.frame.to_ndarray(format="rgb24") for one in frames}
 
 
 def decoded(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -70,16 +92,19 @@ def decoded(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def record_without_end(root: Path, first: int) -> None:
-    """Say the number of each take once it was submitted."""
-    with EpisodeRecorder(root) as recorder:
+    """Say the id of the recorder's process, and the number of each take once it was submitted."""
+    pictures: PictureFormat = "h264" if first // 100 % 2 else "jpeg"
+    with EpisodeRecorder(root, pictures=pictures) as recorder:
+        print(f"recorder {recorder._process.pid}", flush=True)
         number = first
         while True:
             record(recorder, number, 12)
             if number % 4 == 3:
                 recorder.end_episode("discard")
             else:
-                recorder.end_episode("save")
-                print(number, flush=True)
+                with suppress(TakeFailed):  # its process was killed
+                    recorder.end_episode("save")
+                    print(number, flush=True)
             number += 1
 
 

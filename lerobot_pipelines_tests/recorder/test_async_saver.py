@@ -198,6 +198,8 @@ def test_a_saving_thread_that_dies_is_replaced(dataset: FolderDataset) -> None:
     for index in range(1, 4):
         saver.submit_episode(buffer(index), index)
     assert saver.wait_for_completion(LONG)
+    worker.join(LONG)
+    assert not worker.is_alive()
     assert saver.get_status()["worker_alive"]
     assert dataset.labels() == [0, 1, 2, 3]
     assert saver.stop()

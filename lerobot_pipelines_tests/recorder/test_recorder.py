@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +15,21 @@ import pytest
 
 from lerobot_pipelines.config import load_config, shipped_configs
 from lerobot_pipelines.pipeline.convert import convert_dataset
-from lerobot_pipelines.recorder import raw_layout
+from lerobot_pipelines.recorder import raw_layout, video_file
 from lerobot_pipelines.recorder.disk import SpoolInUse
+from lerobot_pipelines.recorder.encoders import PictureFormat
 from lerobot_pipelines.recorder.episode_recorder import EpisodeRecorder
 from lerobot_pipelines.recorder.journal import Take, TakeJournal
+from lerobot_pipelines.recorder.local_recorder import LocalRecorder
 from lerobot_pipelines.recorder.raw_layout import Layout
 from lerobot_pipelines.recorder.recovery import recover_recordings
-from lerobot_pipelines.recorder.take_writer import TakeFailed
+from lerobot_pipelines.recorder.results import TakeFailed
 from lerobot_pipelines.recordings import layout
 from lerobot_pipelines_tests.recorder import takes
 
-LONG = 30.0
+LONG = 60.0
+# The environment asks for more: the promise was proven with 200.
+EPISODES = int(os.environ.get("LEROBOT_PIPELINES_EPISODES", "24"))
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 
 
@@ -55,12 +62,12 @@ def test_numbers_have_no_hole_after_discarded_takes_and_go_on_after_a_restart(
         assert recorder.start_episode("Öffne die Tür!") == "öffne_die_tür/episode_0001"
 
 
-@pytest.mark.parametrize("where", ["episode", "split"])
-def test_what_is_recorded_converts(tmp_path: Path, where: Layout) -> None:
+@pytest.mark.parametrize(("where", "pictures"), [("episode", "jpeg"), ("split", "h264")])
+def test_what_is_recorded_converts(tmp_path: Path, where: Layout, pictures: PictureFormat) -> None:
     config = load_config(shipped_configs()["demo"], {"storage.url": tmp_path.as_uri()})
     arms = ("left_slave", "right_slave", "left_master", "right_master")
     start = takes.START_NS
-    with EpisodeRecorder(tmp_path / "raw", layout=where) as recorder:
+    with EpisodeRecorder(tmp_path / "raw", layout=where, pictures=pictures) as recorder:
         key = recorder.start_episode("stack cups")
         for k in range(300):
             for offset, arm in enumerate(arms):
@@ -174,7 +181,7 @@ def test_a_full_disk_spoils_one_take_and_what_there_is_of_it_is_kept(
             raise OSError(errno.ENOSPC, "No space left on device")
         add(self, sample)
 
-    with EpisodeRecorder(tmp_path) as recorder:
+    with LocalRecorder(tmp_path) as recorder:
         with monkeypatch.context() as patched:
             patched.setattr(TakeJournal, "add", fill_up)
             takes.record(recorder, 1, 10)
@@ -190,7 +197,7 @@ def test_a_full_disk_spoils_one_take_and_what_there_is_of_it_is_kept(
 def test_a_take_that_cannot_be_written_out_is_written_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = EpisodeRecorder(tmp_path)
+    recorder = LocalRecorder(tmp_path)
     with monkeypatch.context() as patched:
 
         def fail(path: Path) -> None:
@@ -204,10 +211,47 @@ def test_a_take_that_cannot_be_written_out_is_written_at_the_next_start(
         assert result.path is None and "No space left" in (result.error or "")
         assert not (tmp_path / key).exists()
     recorder.close()
-    with EpisodeRecorder(tmp_path) as recorder:
+    with LocalRecorder(tmp_path) as recorder:
         assert recorder.wait(LONG)
         assert [result.key for result in recorder.results()] == [key]
     assert takes.check(tmp_path / key) == 1
+
+
+def test_random_failures_lose_nothing_and_leave_no_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(11)
+    write = raw_layout.sync_tree
+
+    def fail(path: Path) -> None:
+        kind = chance.randrange(8)
+        if kind == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if kind == 1:
+            raise ValueError("poison")
+        if kind == 2:
+            raise SystemExit("killed worker")
+        if kind == 3:
+            time.sleep(0.02)  # a slow disk
+        write(path)
+
+    keys = []
+    with LocalRecorder(tmp_path) as recorder, monkeypatch.context() as patched:
+        patched.setattr(raw_layout, "sync_tree", fail)
+        for number in range(EPISODES):
+            takes.record(recorder, number, 2)
+            keys.append(recorder.end_episode())
+        assert recorder.wait(LONG)
+        results = recorder.results()
+    assert keys == [f"pick_up_the_block/episode_{k:04d}" for k in range(1, EPISODES + 1)]
+    assert [result.key for result in results] == keys
+    failed = {result.key for result in results if result.error is not None}
+    assert 0 < len(failed) < EPISODES
+    assert {key for key in keys if (tmp_path / str(key)).exists()} == set(keys) - failed
+    with LocalRecorder(tmp_path) as recorder:
+        assert recorder.wait(LONG)
+        assert {result.key for result in recorder.results()} == failed
+    assert [takes.check(tmp_path / str(key)) for key in keys] == list(range(EPISODES))
 
 
 def test_an_interrupted_take_enters_no_other_and_can_be_salvaged(tmp_path: Path) -> None:
@@ -230,11 +274,13 @@ def test_an_interrupted_take_enters_no_other_and_can_be_salvaged(tmp_path: Path)
 
 def test_names_of_the_raw_layout_are_those_the_pipeline_reads() -> None:
     assert layout.METADATA_NAME == raw_layout.METADATA_NAME
+    assert layout.STAMPS_NAME == video_file.STAMPS_NAME
+    assert video_file.VIDEO_NAME.endswith(layout.VIDEO_SUFFIXES)
     assert [str(section) for section in layout.Section] == [raw_layout.JOINTS, raw_layout.IMAGES]
 
 
 def test_every_cut_of_a_take_keeps_its_whole_samples(tmp_path: Path) -> None:
-    recorder = EpisodeRecorder(tmp_path, encoder_threads=1)
+    recorder = LocalRecorder(tmp_path, encoder_threads=1)
     takes.record(recorder, 1, 3)
     path = tmp_path / ".spool" / "pick_up_the_block__episode_0001.take"
     assert recorder._take is not None

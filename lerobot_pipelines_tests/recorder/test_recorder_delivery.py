@@ -14,7 +14,7 @@ from lerobot_pipelines.pipeline.convert import convert_dataset
 from lerobot_pipelines.pipeline.discovery import list_members, readiness
 from lerobot_pipelines.recorder import delivery, publish
 from lerobot_pipelines.recorder.delivery import DeliveryQueue, to_bucket
-from lerobot_pipelines.recorder.episode_recorder import EpisodeRecorder
+from lerobot_pipelines.recorder.local_recorder import LocalRecorder
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines_tests.fleet import WatchedStorage, fleet_config
 from lerobot_pipelines_tests.recorder import takes
@@ -39,7 +39,7 @@ def test_five_recordings_reach_the_dataset_over_a_network_that_fails_in_the_midd
         publish, "open_storage", lambda one: WatchedStorage(open_storage(one), network.use)
     )
     root = tmp_path / "robot"
-    with EpisodeRecorder(root, deliver=to_bucket(config), remove_delivered=True) as recorder:
+    with LocalRecorder(root, deliver=to_bucket(config), remove_delivered=True) as recorder:
         for number in range(5):
             if number == 2:
                 network.breaks_after = 10
@@ -52,7 +52,7 @@ def test_five_recordings_reach_the_dataset_over_a_network_that_fails_in_the_midd
         assert status is not None and status.waiting >= 3
     # The robot is switched off and on again before the network is back.
     network.breaks_after = None
-    with EpisodeRecorder(root, deliver=to_bucket(config), remove_delivered=True) as recorder:
+    with LocalRecorder(root, deliver=to_bucket(config), remove_delivered=True) as recorder:
         assert recorder.wait(LONG)
     storage = open_storage(config.storage)
     for number in range(1, 6):
@@ -83,7 +83,7 @@ class Network:
                 raise Transient("the network is down")
 
 
-def _record_fleet(recorder: EpisodeRecorder, number: int) -> None:
+def _record_fleet(recorder: LocalRecorder, number: int) -> None:
     begun = takes.START_NS + number * 10**12
     for k in range(30):
         picture = takes.draw_picture(number * 100 + k, 64, 48)
@@ -151,3 +151,23 @@ def test_notes_outlive_the_process_that_wrote_them(tmp_path: Path) -> None:
     assert queue.wait(LONG)
     assert delivered == [("a", tmp_path / "folder")]
     queue.stop()
+
+
+def test_a_delivery_that_outlives_its_queue_harms_the_next_one_not(tmp_path: Path) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(key: str, path: Path) -> None:
+        begun.set()
+        assert may_end.wait(LONG)
+
+    old = DeliveryQueue(tmp_path, slow)
+    old.put("a", tmp_path)
+    assert begun.wait(LONG)
+    old.stop()
+    new = DeliveryQueue(tmp_path, slow)
+    may_end.set()
+    assert new.wait(LONG)
+    new.put("b", tmp_path)
+    assert new.wait(LONG)
+    assert list(tmp_path.iterdir()) == []
+    new.stop()

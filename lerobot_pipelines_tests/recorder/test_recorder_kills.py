@@ -32,7 +32,7 @@ def test_every_submitted_take_is_whole_after_kills_at_random_moments(tmp_path: P
     found = {takes.check(folder) for folder in folders}
     assert set(submitted) <= found
     # A take may be complete on the disk when the kill comes before its recorder says so.
-    assert len(found - set(submitted)) <= KILLS
+    assert len(found - set(submitted)) <= 2 * KILLS
     assert submitted, "no take was finished before a kill"
     names = [folder.name for folder in folders]
     assert names == [f"episode_{number:04d}" for number in range(1, len(names) + 1)]
@@ -63,6 +63,11 @@ def _record_until_killed(
         assert heard[-1] not in ("", "dead"), "the recorder fell over by itself"
     (child,) = (int(line.split()[1]) for line in heard if line.startswith("process"))
     time.sleep(chance.uniform(0, 0.3))
+    helper = [int(line.split()[1]) for line in heard if line.startswith("recorder")]
+    if helper and chance.random() < 0.3:
+        # The recorder's own process alone; it is replaced and the loop records on.
+        os.kill(helper[0], signal.SIGKILL)
+        time.sleep(chance.uniform(0, 0.5))
     os.kill(child, signal.SIGKILL)
     while heard[-1] != "dead":
         heard.append(recorders.stdout.readline().strip())
