@@ -19,10 +19,11 @@ if TYPE_CHECKING:
         ValidationConfig,
         read_loading_config,
     )
+    from lerobot_pipelines.loading.interleave import StreamOptions, make_interleave_dataset
     from lerobot_pipelines.loading.lazy import make_lazy_dataset
     from lerobot_pipelines.loading.loader import Loader, make_loader
     from lerobot_pipelines.loading.sampler import EpochSampler
-    from lerobot_pipelines.loading.streams import StreamDataset, make_interleave_dataset
+    from lerobot_pipelines.loading.streams import StreamDataset
 
 _PLACES = {
     "Balance": "balance",
@@ -32,9 +33,10 @@ _PLACES = {
     "Loader": "loader",
     "LoadingConfig": "config",
     "StreamDataset": "streams",
+    "StreamOptions": "interleave",
     "ValidationConfig": "config",
     "make_chunk_dataset": "chunks",
-    "make_interleave_dataset": "streams",
+    "make_interleave_dataset": "interleave",
     "make_lazy_dataset": "lazy",
     "make_loader": "loader",
     "read_loading_config": "config",
@@ -48,6 +50,7 @@ __all__ = [
     "Loader",
     "LoadingConfig",
     "StreamDataset",
+    "StreamOptions",
     "ValidationConfig",
     "make_chunk_dataset",
     "make_interleave_dataset",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.utils.data
 
+from lerobot_pipelines.loading.lending import Lent, lend
 from lerobot_pipelines.loading.transforms import PicturesToCome
 
 
@@ -29,19 +29,12 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def _written(pictures: Sequence[PicturesToCome]) -> torch.Tensor:
+def _written(pictures: Sequence[PicturesToCome]) -> torch.Tensor | Lent:
     first = pictures[0]
-    out = _empty((len(pictures), *first.shape), torch.uint8 if first.is_whole else torch.float32)
-    numbers = out.numpy()
-    for place, one in zip(numbers, pictures, strict=True):
+    shape, dtype = (len(pictures), *first.shape), torch.uint8 if first.is_whole else torch.float32
+    in_worker = torch.utils.data.get_worker_info() is not None
+    lent = lend(shape, dtype) if in_worker and first.is_final else None
+    out = torch.empty(shape, dtype=dtype).numpy() if lent is None else lent.array
+    for place, one in zip(out, pictures, strict=True):
         one.write(place)
-    return first.converted(out)
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    if torch.utils.data.get_worker_info() is None:
-        return torch.empty(shape, dtype=dtype)
-    # In a worker: memory that the training process sees, as ``default_collate`` takes it.
-    size = math.prod(shape) * dtype.itemsize
-    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
+    return first.converted(torch.from_numpy(out)) if lent is None else lent

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from lerobot_pipelines.loading.converted import ConvertedSource
     from lerobot_pipelines.video import VideoProbe
 
+logger = logging.getLogger(__name__)
+
 TOLERANCE_S = 1e-4  # lerobot's
+TELL_S = 10.0  # between two words on how far a long check is
 _SMALL = (64, 48)  # pictures are compared at this size
 
 
@@ -39,8 +44,19 @@ def check(source: ConvertedSource, rules: ValidationConfig) -> Iterator[Fault]:
             pool.submit(_video, source, camera, name, owners, rules)
             for (camera, name), owners in files.items()
         ]
-        for job in jobs:
+        told = time.monotonic()
+        for number, job in enumerate(jobs):
             yield from job.result()
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                # A warning, so that whoever waits sees it without setting up logging.
+                logger.warning(
+                    "%s is checked for the first time: %d of %d video files done; the verdict is "
+                    "remembered",
+                    source.name,
+                    number + 1,
+                    len(jobs),
+                )
 
 
 def _rows(source: ConvertedSource, episode: int) -> Iterator[Fault]:
@@ -111,9 +127,13 @@ def _video_faults(
 
     try:
         path = source.files.path(name)
-        facts = probe(path)
     except Refused as refusal:
         yield from _whole(owners, camera, "unreadable", refusal.message)
+        return
+    try:
+        facts = probe(path)
+    except Refused as refusal:
+        yield from _whole(owners, camera, "unreadable", f"{path}: {refusal.message}")
         return
     if facts.fps != source.fps or not facts.constant_rate or facts.first_pts != 0:
         yield from _whole(

@@ -85,7 +85,7 @@ def make_chunk_dataset(
     verdict = judge(source, config.validation)
     by_frame = config.validation.exclude == "frame"
     rows = usable_rows(source, verdict, plans, episodes, by_frame=by_frame)
-    return ChunkDataset(ItemBuilder(source, plans, config.tasks or "both"), rows, verdict)
+    return ChunkDataset(ItemBuilder(source, plans, config.tasks), rows, verdict)
 
 
 def _require_all(source: Source, config: LoadingConfig, plans: Mapping[str, object]) -> None:

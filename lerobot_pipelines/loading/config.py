@@ -62,9 +62,10 @@ class KeyConfig(Section):
 class ValidationConfig(Section):
     """What is checked once before training, and what its faults exclude."""
 
-    level: Literal["off", "files", "frames"] = "files"
+    level: Literal["off", "files", "frames"] = "frames"
     """`files`: rows, timestamps, NaN, and the index of every mp4. `frames`: every picture is
-    decoded too, once; the verdict is kept beside the dataset."""
+    decoded too, by all cores, about 1,000 of 640x480 per second and core. The verdict is kept
+    beside the dataset, so that this is done once, and again when a file changes."""
     exclude: Literal["frame", "episode", "error"] = "episode"
     """What a fault takes out: the rows that show it, its episode, or nothing: an error is raised.
     Faults of a whole file always concern its episodes."""
@@ -85,7 +86,7 @@ class LoadingConfig(Section):
     """Empty: every feature of the dataset, as lerobot gives them."""
     tasks: Literal["index", "text", "both"] | None = None
     """The task as `task_index`, as the string `task`, or both. null: both for a single dataset, as
-    lerobot; the index for streams, because Accelerate can only send tensors."""
+    lerobot (Accelerate, which dispatches tensors only, gets the index); the index for mixtures."""
     tolerance_s: Annotated[float, Field(gt=0)] = 1e-4
     """How far a delta may be from a whole number of rows."""
     off_rate: Literal["error", "nearest"] = "error"

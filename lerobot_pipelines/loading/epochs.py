@@ -24,12 +24,16 @@ _REMEMBERED = 32  # passes; workers of one that was abandoned may still ask
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """Batches that every rank's training took, and how they were laid out then."""
+    """Batches that every rank's training took, and how they were laid out then.
+
+    ``dealt``: in what numbers items were dealt to workers, where that was not the batch size.
+    """
 
     batches: int
     batch: int
     world: int
     workers: int
+    dealt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,14 @@ class Pass:
     drawn: tuple[int, ...]
     quotas: tuple[int, ...]
     consumed: tuple[Consumed, ...] = ()
+
+    def after(self, taken: Consumed) -> Pass:
+        """What is left of this pass when that was taken, too."""
+        before = self.consumed
+        if before and replace(before[-1], batches=0) == replace(taken, batches=0):
+            taken = replace(taken, batches=before[-1].batches + taken.batches)
+            before = before[:-1]
+        return replace(self, consumed=(*before, taken))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -109,6 +121,11 @@ class EpochBook:
         with self._locked() as state:
             found = [known["pass"] for known in state.passes if known["token"] == token]
         return Pass.from_json(found[-1]) if found else None
+
+    def latest(self) -> Pass | None:
+        """The pass that was begun last, by whichever loader."""
+        with self._locked() as state:
+            return Pass.from_json(state.passes[-1]["pass"]) if state.passes else None
 
     def upcoming(self, quotas: Quotas) -> Pass:
         """The pass that would begin now."""

@@ -67,7 +67,7 @@ class Fetcher:
             raise Transient(f"the process that fetches from the bucket ended while at {order}")
         answer = json.loads(line)
         if "error" in answer:
-            raise Transient(f"{next(iter(order.values()))}: {answer['error']}")
+            raise Transient(answer["error"])
         return answer["result"]
 
     def _renew(self) -> None:
@@ -93,6 +93,7 @@ def _start_helper(storage: dict[str, object]) -> subprocess.Popen[str]:
 def _serve() -> None:
     """Answer one order a line until the input ends, which it does when its owner does."""
     from lerobot_pipelines.config.schema import StorageConfig
+    from lerobot_pipelines.errors import PipelineError
     from lerobot_pipelines.storage import open_storage
 
     storage = open_storage(StorageConfig.model_validate(json.loads(sys.stdin.readline())))
@@ -109,8 +110,10 @@ def _serve() -> None:
             else:
                 result = storage.download(order["fetch"], Path(order["path"])).etag
             answer = {"result": result}
+        except PipelineError as error:
+            answer = {"error": str(error)}
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": f"{next(iter(order.values()))}: {type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
 
 

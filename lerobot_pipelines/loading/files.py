@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lerobot_pipelines.errors import Reason, Refused
-from lerobot_pipelines.loading.forks import ForkLock
+from lerobot_pipelines.loading.forks import ForkLock, PerProcess
 from lerobot_pipelines.pipeline.cache import RecordingCache
 
 
@@ -58,7 +58,7 @@ class LocalFiles:
         return digest.hexdigest()
 
 
-class BucketFiles:
+class BucketFiles(PerProcess):
     """A dataset in a bucket. Files are fetched when asked for, by a process of their own.
 
     ``listing`` says size and ETag of each file as the dataset was opened; one that has changed
@@ -67,6 +67,7 @@ class BucketFiles:
     """
 
     HELD = 4
+    SETTINGS = ("_storage", "_prefix", "_listing", "_cache")
 
     def __init__(
         self,
@@ -88,14 +89,6 @@ class BucketFiles:
         self._fetcher = Fetcher(self._storage)
         self._lock = ForkLock()
         self._held: OrderedDict[str, tuple[Path, ExitStack]] = OrderedDict()
-
-    def __getstate__(self) -> dict[str, object]:
-        kept = ("_storage", "_prefix", "_listing", "_cache")
-        return {key: self.__dict__[key] for key in kept}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._start()
 
     def path(self, name: str) -> Path:
         if name not in self._listing:

@@ -1,9 +1,10 @@
-"""What a forked worker inherits and must not touch."""
+"""Workers: what a forked one inherits and must not touch, what is not sent to a spawned one."""
 
 from __future__ import annotations
 
 import os
 import threading
+from typing import ClassVar
 
 _INHERITED: list[object] = []
 
@@ -15,6 +16,25 @@ def keep_untouched(*parts: object) -> None:
     parent and child share.
     """
     _INHERITED.extend(parts)
+
+
+class PerProcess:
+    """What holds files, threads or memory of its process: sent to another, it begins anew there.
+
+    ``SETTINGS`` are the attributes that go along; ``_start`` makes the others.
+    """
+
+    SETTINGS: ClassVar[tuple[str, ...]]
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: self.__dict__[key] for key in self.SETTINGS}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
 
 class ForkLock:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lerobot_pipelines.errors import Reason, Refused
-from lerobot_pipelines.loading.forks import keep_untouched
+from lerobot_pipelines.loading.forks import PerProcess, keep_untouched
 from lerobot_pipelines.loading.source import Picture
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ class VideoReader(Protocol):
         ...
 
 
-class PyavReader:
+class PyavReader(PerProcess):
     """``locate`` gives the local path of a file's name; ``fps`` is that of every file."""
+
+    SETTINGS = ("_locate", "_fps", "_max_open", "_cache_bytes")
 
     def __init__(
         self, locate: Callable[[str], Path], fps: int, *, max_open: int, cache_bytes: int
@@ -52,13 +54,6 @@ class PyavReader:
         self._open: OrderedDict[str, _Video] = OrderedDict()
         self._cache = FrameCache(self._cache_bytes)
         self._local = threading.local()
-
-    def __getstate__(self) -> dict[str, object]:
-        return {key: self.__dict__[key] for key in ("_locate", "_fps", "_max_open", "_cache_bytes")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._start()
 
     @property
     def open_files(self) -> int:

@@ -42,6 +42,7 @@ class RawItem:
 class ItemBuilder:
     """Makes the items of a source by its key plans.
 
+    ``tasks`` None is ``both``, but that the text may be left out where it cannot be sent.
     ``task_numbers`` maps the source's task_index to another numbering (of mixed datasets).
     """
 
@@ -49,12 +50,13 @@ class ItemBuilder:
         self,
         source: Source,
         plans: Mapping[str, KeyPlan],
-        tasks: Tasks,
+        tasks: Tasks | None,
         task_numbers: list[int] | None = None,
     ) -> None:
         self.source = source
         self.plans = dict(plans)
-        self._tasks = tasks
+        self.tells_task = tasks != "index"
+        self.must_tell_task = tasks in ("text", "both")
         self._task_numbers = task_numbers
         self._starts = starts_of(source.lengths)
         self._scales: dict[str, Scale | None] = {
@@ -147,7 +149,7 @@ class ItemBuilder:
         number = int(raw.index["task_index"].ravel()[0])
         if self._task_numbers is not None:
             item["task_index"] = torch.tensor(self._task_numbers[number])
-        if self._tasks != "index":
+        if self.tells_task:
             item["task"] = self.source.tasks[number]
 
     def _keep(self, plan: KeyPlan, episode: int, run: range) -> range:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from lerobot_pipelines.config.schema import DatasetConfig, StorageConfig
-from lerobot_pipelines.loading.balance import Balance
 from lerobot_pipelines.loading.config import LoadingConfig
+from lerobot_pipelines.loading.interleave import StreamOptions, stream_of
 from lerobot_pipelines.loading.opening import Place, open_source
-from lerobot_pipelines.loading.order import Ends, Shuffle
 from lerobot_pipelines.loading.raw import RawSource
 from lerobot_pipelines.loading.source import Source
-from lerobot_pipelines.loading.streams import StreamDataset, stream_of
+from lerobot_pipelines.loading.streams import StreamDataset
 
 LazyPlace = Place | DatasetConfig
 
@@ -21,34 +21,25 @@ def make_lazy_dataset(
     places: LazyPlace | Sequence[LazyPlace],
     config: LoadingConfig | None = None,
     *,
-    balance: Balance | None = None,
-    seed: int = 0,
-    shuffle: Shuffle = "local",
-    ends: Ends = "pad",
-    epoch_items: int | None = None,
     storage: StorageConfig | None = None,
     statistics_of: Place | None = None,
+    **options: Unpack[StreamOptions],
 ) -> StreamDataset:
     """Stream episodes that are opened when their turn comes.
 
     A place is a LeRobot dataset, or a conversion's configuration (``DatasetConfig`` or its YAML
     file): then its recordings are read as they are, row by row as the conversion would align them.
     ``statistics_of`` names a converted dataset whose statistics normalise raw recordings, which
-    have none. Per process at most ``config.max_open_files`` files, ``config.row_cache_mb`` of
-    numbers and ``config.frame_cache_mb`` of pictures are held, whatever the size of the data.
+    have none. ``options`` as in ``make_interleave_dataset``; ``shuffle`` is ``local`` by default.
+
+    Per process at most ``config.max_open_files`` files, ``config.row_cache_mb`` of numbers and
+    ``config.frame_cache_mb`` of pictures are held, whatever the size of the data.
     """
     config = config or LoadingConfig()
     given = places if isinstance(places, Sequence) and not isinstance(places, str) else [places]
     sources = [_open(place, config, storage, statistics_of) for place in given]
-    return stream_of(
-        sources,
-        config,
-        balance=balance or Balance.by_size(),
-        seed=seed,
-        shuffle=shuffle,
-        ends=ends,
-        epoch_items=epoch_items,
-    )
+    options.setdefault("shuffle", "local")
+    return stream_of(sources, config, **options)
 
 
 def _open(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch.utils.data
@@ -12,10 +11,9 @@ from lerobot_pipelines.errors import ConfigError
 from lerobot_pipelines.loading.batches import collate
 from lerobot_pipelines.loading.chunks import ChunkDataset
 from lerobot_pipelines.loading.epochs import Consumed, Pass
+from lerobot_pipelines.loading.interleave import stream_of_chunks
 from lerobot_pipelines.loading.placement import placement_of
-from lerobot_pipelines.loading.streams import StreamDataset, stream_of_chunks
-
-STATE_VERSION = 1
+from lerobot_pipelines.loading.streams import StreamDataset, state_of
 
 
 class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
@@ -37,7 +35,7 @@ class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
         return self._counted(inner)
 
     def _counted(self, inner: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for batch in inner:
+        while (batch := _next(inner)) is not None:
             if self._pass is None:
                 self._pass = self.dataset.begun(self._token)
             self._batches += 1
@@ -48,32 +46,36 @@ class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
         """JSON-able. At the end of an epoch it stands for the beginning of the next."""
         current: Pass | None = getattr(self, "_pass", None)
         if current is None:
-            return {"version": STATE_VERSION, "pass": self.dataset.upcoming().to_json()}
-        taken = Consumed(
-            self._batches, self._batch(), placement_of(self.dataset).world, max(self.num_workers, 1)
-        )
-        before = current.consumed
-        if before and replace(before[-1], batches=0) == replace(taken, batches=0):
-            taken = replace(taken, batches=before[-1].batches + taken.batches)
-            before = before[:-1]
-        rest = replace(current, consumed=(*before, taken))
-        return {"version": STATE_VERSION, "pass": rest.to_json()}
+            return state_of(self.dataset.upcoming())
+        world = placement_of(self.dataset).world
+        taken = Consumed(self._batches, self._batch(), world, max(self.num_workers, 1))
+        return state_of(current.after(taken))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken. ``ConfigError`` for the state of another stream."""
-        if state.get("version") != STATE_VERSION:
-            raise ConfigError(f"the loader's state has version {state.get('version')!r}, not 1")
-        rest = Pass.from_json(state["pass"])
-        if len(rest.quotas) != len(self.dataset.readings):
-            raise ConfigError(
-                f"the loader's state is of {len(rest.quotas)} datasets, not "
-                f"{len(self.dataset.readings)}"
-            )
-        self.dataset.resume(rest)
+        self.dataset.load_state_dict(state)
 
     def _batch(self) -> int:
         assert self.batch_size is not None
         return self.batch_size
+
+
+def _next(batches: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    """The next batch. ``RuntimeError`` for a worker that died, whatever its death broke first:
+    torch notices some deaths itself, others only as a connection that is gone."""
+    try:
+        return next(batches, None)
+    except (OSError, EOFError) as error:
+        workers = getattr(batches, "_workers", [])
+        for worker in workers:
+            worker.join(0.1)
+        dead = [worker for worker in workers if worker.exitcode]
+        if not dead:
+            raise
+        raise RuntimeError(
+            f"loading worker (pid {dead[0].pid}) died with exit code {dead[0].exitcode}; "
+            "-9 is often the kernel's when memory runs out: fewer workers or smaller caches help"
+        ) from error
 
 
 def make_loader(

@@ -28,6 +28,7 @@ from lerobot_pipelines.pipeline.discovery import list_members
 from lerobot_pipelines.pipeline.episode_config import overridden, read_overrides
 from lerobot_pipelines.pipeline.fetch import opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.video.depth import DepthFramer
 from lerobot_pipelines.video.framing import Framer
 from lerobot_pipelines.video.pictures import PictureDecoder
 from lerobot_pipelines.video.plan import PACKET_ENCODINGS
@@ -40,7 +41,7 @@ class _Open:
     recording: Recording
     frames: AlignedFrames
     stack: ExitStack
-    framers: dict[str, Framer] = field(default_factory=dict)
+    framers: dict[str, Framer | DepthFramer] = field(default_factory=dict)
 
 
 class RawSource:
@@ -157,7 +158,7 @@ class RawSource:
         if one.recording.streams[stream].details.get("encoding") in PACKET_ENCODINGS:
             asked = np.arange(int(ids[-1]) + 1, dtype=np.int64)  # each needs those before it
         wanted = {int(number) for number in ids}
-        framer = one.framers.setdefault(camera, Framer(camera, self._workspace.config.video))
+        framer = one.framers.setdefault(camera, self._framer(camera))
         decoder = PictureDecoder()
         found: dict[int, Any] = {}
 
@@ -176,6 +177,14 @@ class RawSource:
                 Reason.CORRUPT_PICTURE, f"{place}: picture {min(missing)} cannot be decoded"
             )
         return found
+
+    def _framer(self, camera: str) -> Framer | DepthFramer:
+        """As the conversion has it; depth becomes the grey that it is loaded as from a dataset."""
+        config = self._workspace.config
+        ranges = {one.feature: one.depth_range_m for one in config.cameras if one.depth}
+        if camera in ranges:
+            return DepthFramer(camera, config.video, ranges[camera])
+        return Framer(camera, config.video)
 
     def _rows(self, frames: AlignedFrames, episode: int) -> Rows:
         return np.flatnonzero(frames.segments == self._episodes[episode][1])

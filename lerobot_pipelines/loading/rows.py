@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lerobot_pipelines.datasets.verify.rows import column_values
 from lerobot_pipelines.datasets.verify.view import Feature
 from lerobot_pipelines.errors import Reason, Refused
-from lerobot_pipelines.loading.forks import ForkLock
+from lerobot_pipelines.loading.forks import ForkLock, PerProcess
 
 Columns = dict[str, NDArray[Any]]  # feature -> (rows, *shape); text and pictures: (rows,) objects
 
@@ -28,11 +28,13 @@ class RowSpan:
     length: int
 
 
-class RowStore:
+class RowStore(PerProcess):
     """Columns of episodes, read when first asked for.
 
     ``limit_bytes`` bounds what is kept, the longest unused episode given up first; None keeps all.
     """
+
+    SETTINGS = ("_locate", "_features", "_spans", "_limit")
 
     def __init__(
         self,
@@ -51,13 +53,6 @@ class RowStore:
         self._lock = ForkLock()
         self._kept: OrderedDict[int, Columns] = OrderedDict()
         self.bytes = 0
-
-    def __getstate__(self) -> dict[str, object]:
-        return {key: self.__dict__[key] for key in ("_locate", "_features", "_spans", "_limit")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._start()
 
     def read_all(self) -> None:
         """Read every episode now, each file once; one that cannot be read is left for later."""

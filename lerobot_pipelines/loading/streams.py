@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.utils.data
 
-from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.errors import ConfigError
 from lerobot_pipelines.loading.balance import (
     Balance,
@@ -20,42 +19,21 @@ from lerobot_pipelines.loading.balance import (
     normalised,
     quotas,
 )
-from lerobot_pipelines.loading.chunks import ChunkDataset
-from lerobot_pipelines.loading.config import LoadingConfig
-from lerobot_pipelines.loading.deltas import Rows
 from lerobot_pipelines.loading.epochs import EpochBook, Pass
-from lerobot_pipelines.loading.items import Item, ItemBuilder
-from lerobot_pipelines.loading.mixing import common_plans, common_tasks
-from lerobot_pipelines.loading.opening import Place, open_source
-from lerobot_pipelines.loading.order import (
-    Draws,
-    Ends,
-    Items,
-    Layout,
-    Shuffle,
-    draw,
-    rank_sequence,
-    runs_of,
-    without,
-    worker_stream,
-)
-from lerobot_pipelines.loading.placement import Placement, placement_of
+from lerobot_pipelines.loading.items import Item
+from lerobot_pipelines.loading.order import Draws, Ends, Layout, Shuffle, draw, worker_stream
+from lerobot_pipelines.loading.placement import Placement, consumed_from, placement_of
 from lerobot_pipelines.loading.reading import ReadAhead, Reading
-from lerobot_pipelines.loading.source import Source, starts_of
-from lerobot_pipelines.loading.usable import usable_rows
-from lerobot_pipelines.loading.verdict import Verdict, judge
+from lerobot_pipelines.loading.resuming import rest_of
+from lerobot_pipelines.loading.verdict import Verdict
 
-RUN_ROWS = 16  # of one decoding stretch under ``shuffle: local``
-# Beyond the runs that are mixed, the next one is being decoded; and windows overlap.
-_SHARE_FOR_RUNS = 0.7
+STATE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """``shuffle``: ``full`` mixes all items; ``local`` decodes stretches of episodes once and mixes
-    as many of them as the frame cache holds; ``none`` keeps the order. ``ends``: how ranks get
-    equal numbers. ``epoch_items``: draws per epoch of all ranks together. ``batch``: the batch size
-    if known, so that batches do not depend on the number of workers."""
+    """See ``interleave.StreamOptions``. ``mixed_runs``: how many runs ``shuffle: local`` mixes.
+    ``batch``: the batch size if known, so that batches do not depend on the number of workers."""
 
     seed: int
     shuffle: Shuffle
@@ -100,6 +78,12 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
         state["_balance"] = replace(self._balance, callback=None)
         return state
 
+    def __copy__(self) -> StreamDataset:
+        # Not by ``__getstate__``: a copy in this process asks for its rank when it is read.
+        copied = object.__new__(StreamDataset)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def __deepcopy__(self, memo: dict[int, object]) -> StreamDataset:
         copied = StreamDataset(self.readings, self._balance, self.tasks, self.settings)
         memo[id(self)] = copied
@@ -117,7 +101,8 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
         token = None if info is None else info.seed - info.id
         begun = self._book.claim(token, worker, self._quotas)
         placement = self._placement()
-        batch = self.settings.batch or placement.batch or 1
+        before = begun.consumed[-1].batch if begun.consumed else 1
+        batch = self.settings.batch or placement.batch or before
         return self._items(
             begun, self._layout(begun, placement.world, batch, workers), placement, worker
         )
@@ -170,8 +155,30 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
     def upcoming(self) -> Pass:
         return self._book.upcoming(self._quotas)
 
-    def resume(self, rest: Pass) -> None:
-        """Let the next pass be what is left of this one."""
+    def state_dict(self, loader: torch.utils.data.DataLoader[Any], batches: int) -> dict[str, Any]:
+        """How far a training is that reads this dataset through a loader of its own making, plain
+        or prepared by Accelerate; ``make_loader``'s has a ``state_dict`` that counts by itself.
+
+        ``batches``: those that this process had of the epoch it is in. JSON-able, and the same on
+        every rank; under Accelerate ask the main process.
+        """
+        begun = self._book.latest()
+        if not batches or begun is None:
+            return state_of(self.upcoming())
+        return state_of(begun.after(consumed_from(loader, batches, self._placement().world)))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next pass be the rest of the one that ``state`` was taken in; then whole ones.
+
+        ``ConfigError`` for the state of another stream.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise ConfigError(f"the loader's state has version {state.get('version')!r}, not 1")
+        rest = Pass.from_json(state["pass"])
+        if len(rest.quotas) != len(self.readings):
+            raise ConfigError(
+                f"the loader's state is of {len(rest.quotas)} datasets, not {len(self.readings)}"
+            )
         self._book.resume(rest)
 
     def start_at(self, epoch: int) -> None:
@@ -200,6 +207,11 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
     def _items(
         self, begun: Pass, layout: Layout, placement: Placement, worker: int
     ) -> Iterator[Item]:
+        if placement.tensors_only and any(one.builder.must_tell_task for one in self.readings):
+            raise ConfigError(
+                "Accelerate dispatches tensors only: say tasks: index, and look the text up in "
+                "the dataset's tasks; or prepare the loader with dispatch_batches=False"
+            )
         stream = self._stream(begun, layout, placement.rank, worker)
         with ReadAhead(
             self.readings,
@@ -211,6 +223,8 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
                 builder = self.readings[number].builder
                 item = builder.finish(raw, pictures_later=self._pictures_later)
                 item["dataset_index"] = torch.tensor(number)
+                if placement.tensors_only:
+                    item.pop("task", None)
                 yield item
 
     def _stream(self, begun: Pass, layout: Layout, rank: int, worker: int) -> Draws:
@@ -226,122 +240,9 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
         return Draws(draws.source[own], draws.item[own], draws.run[own])
 
 
-def rest_of(draws: Draws, begun: Pass, layout: Layout, rank: int) -> Rows:
-    """The positions that a rank has yet to draw in a pass, in order.
-
-    With the layout that the consumed part had, they are exactly the rest of its sequence; with
-    another (more ranks, other batches), what no rank has drawn is dealt out anew.
-    """
-    positions = np.arange(len(draws), dtype=np.int64)
-    for number, part in enumerate(begun.consumed):
-        then = replace(layout, world=part.world, batch=part.batch, workers=part.workers)
-        if number == len(begun.consumed) - 1 and _deals_alike(then, layout):
-            return rank_sequence(draws, positions, then, rank)[part.batches * part.batch :]
-        taken = [
-            rank_sequence(draws, positions, then, one)[: part.batches * part.batch]
-            for one in range(part.world)
-        ]
-        positions = without(positions, np.concatenate(taken))
-    return rank_sequence(draws, positions, layout, rank)
-
-
-def _deals_alike(one: Layout, other: Layout) -> bool:
-    same = one.world == other.world and one.batch == other.batch
-    return same and (one.workers == other.workers or not one.mixed_runs)
-
-
-def make_interleave_dataset(
-    places: Mapping[str, Place] | Sequence[Place],
-    config: LoadingConfig | None = None,
-    *,
-    balance: Balance | None = None,
-    seed: int = 0,
-    shuffle: Shuffle = "full",
-    ends: Ends = "pad",
-    epoch_items: int | None = None,
-    storage: StorageConfig | None = None,
-    lazy: bool = False,
-) -> StreamDataset:
-    """Interleave LeRobot datasets (folders, ``s3://`` addresses, or prefixes in ``storage``).
-
-    ``places`` by name, or a list: then named after their folders. ``epoch_items`` is how many items
-    an epoch draws on all ranks together; by default as many as there are. ``ends``: where the ranks
-    do not divide them, up to ranks - 1 items come twice (``pad``) or not at all (``drop``). Raises
-    ``ConfigError`` or ``Refused`` (naming the file).
-    """
-    config = config or LoadingConfig()
-    named = places.items() if isinstance(places, Mapping) else [(None, place) for place in places]
-    sources = [
-        open_source(place, config, storage=storage, name=name, lazy=lazy) for name, place in named
-    ]
-    return stream_of(
-        sources,
-        config,
-        balance=balance or Balance.by_size(),
-        seed=seed,
-        shuffle=shuffle,
-        ends=ends,
-        epoch_items=epoch_items,
-    )
-
-
-def stream_of(
-    sources: Sequence[Source],
-    config: LoadingConfig,
-    *,
-    balance: Balance,
-    seed: int,
-    shuffle: Shuffle,
-    ends: Ends,
-    epoch_items: int | None,
-) -> StreamDataset:
-    """The stream over opened sources."""
-    if not sources:
-        raise ConfigError("there is no dataset to stream")
-    if len({source.name for source in sources}) < len(sources):
-        raise ConfigError("two datasets have the same name; give places by name")
-    tasks, numbers = common_tasks(sources)
-    readings = []
-    by_frame = config.validation.exclude == "frame"
-    for source, plans, numbering in zip(
-        sources, common_plans(sources, config), numbers, strict=True
-    ):
-        verdict = judge(source, config.validation)
-        rows = usable_rows(source, verdict, plans, by_frame=by_frame)
-        builder = ItemBuilder(source, plans, config.tasks or "index", numbering)
-        runs = runs_of(rows, starts_of(source.lengths), RUN_ROWS)
-        readings.append(Reading(builder, Items(rows, runs), verdict))
-    items = epoch_items or sum(len(one.items) for one in readings)
-    settings = StreamSettings(
-        seed, shuffle, ends, items, _mixed_runs(readings, config), config.read_ahead
-    )
-    return StreamDataset(readings, balance, tasks, settings)
-
-
-def stream_of_chunks(dataset: ChunkDataset, *, seed: int, shuffle: Shuffle) -> StreamDataset:
-    """The stream of a map-style dataset's items."""
-    source = dataset.source
-    runs = runs_of(dataset.rows, starts_of(source.lengths), RUN_ROWS)
-    reading = Reading(dataset.builder, Items(dataset.rows, runs), dataset.verdict)
-    settings = StreamSettings(seed, shuffle, "pad", len(dataset), 1, read_ahead=2)
-    return StreamDataset([reading], Balance.by_size(), source.tasks, settings)
-
-
-def _mixed_runs(readings: Sequence[Reading], config: LoadingConfig) -> int:
-    """How many runs the frame cache holds at once, of the most expensive dataset."""
-    most = 1
-    for one in readings:
-        cameras = [plan for plan in one.builder.plans.values() if plan.is_camera and plan.feature]
-        run_bytes = sum(
-            one.source.picture_bytes(plan.feature or "") * (RUN_ROWS + _extent(plan.offsets))
-            for plan in cameras
-        )
-        most = max(most, run_bytes)
-    return max(int(config.frame_cache_mb * 1e6 * _SHARE_FOR_RUNS / most), 1) if most > 1 else 64
-
-
-def _extent(offsets: Rows | None) -> int:
-    return 0 if offsets is None else int(max(offsets.max(), 0) - min(offsets.min(), 0))
+def state_of(rest: Pass) -> dict[str, Any]:
+    """What ``StreamDataset.load_state_dict`` takes."""
+    return {"version": STATE_VERSION, "pass": rest.to_json()}
 
 
 def _mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
-from lerobot_pipelines.loading.forks import keep_untouched
+from lerobot_pipelines.loading.forks import PerProcess, keep_untouched
 from lerobot_pipelines.loading.source import Picture
 
 
@@ -29,8 +29,10 @@ def torchcodec_reader(device: str) -> Callable[..., TorchcodecReader]:
     return make
 
 
-class TorchcodecReader:
+class TorchcodecReader(PerProcess):
     """Pictures that will be asked for soon are decoded with those asked for, and kept as RGB."""
+
+    SETTINGS = ("_locate", "_device", "_max_open", "_cache_bytes")
 
     def __init__(
         self, locate: Callable[[str], Path], device: str, *, max_open: int, cache_bytes: int
@@ -47,15 +49,6 @@ class TorchcodecReader:
         self._open: OrderedDict[str, Any] = OrderedDict()
         self._kept: OrderedDict[tuple[str, int], Picture] = OrderedDict()
         self._kept_bytes = 0
-
-    def __getstate__(self) -> dict[str, object]:
-        return {
-            key: self.__dict__[key] for key in ("_locate", "_device", "_max_open", "_cache_bytes")
-        }
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._start()
 
     def read(self, name: str, numbers: Sequence[int], keep: range | None) -> list[Picture]:
         if os.getpid() != self._process:

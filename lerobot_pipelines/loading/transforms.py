@@ -80,6 +80,7 @@ class PicturesToCome:
         size = (3, *self._pictures[0].shape[:2])
         self.shape = (len(pictures), *size) if steps else size
         self.is_whole = config.dtype == "uint8"  # from 0 to 255
+        self.is_final = config.dtype in (None, "uint8", "float32")  # what is written is the result
 
     def write(self, out: NDArray[Any]) -> None:
         """Into an array of ``shape``, uint8 if ``is_whole``, else float32."""

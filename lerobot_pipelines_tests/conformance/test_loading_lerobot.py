@@ -27,8 +27,8 @@ ITEMS = """
 import hashlib, json, sys
 import torch
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
-root, deltas = sys.argv[1], json.loads(sys.argv[2])
-data = LeRobotDataset("a/b", root=root, delta_timestamps=deltas or None, video_backend="pyav")
+root, deltas, backend = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+data = LeRobotDataset("a/b", root=root, delta_timestamps=deltas or None, video_backend=backend)
 for row in range(len(data)):
     item = {}
     for key, value in data[row].items():
@@ -41,9 +41,11 @@ for row in range(len(data)):
 EVERY_FORMAT = pytest.mark.parametrize("fmt", list(Format), ids=lambda fmt: fmt.value)
 
 
-def theirs(root: Path, fmt: Format, deltas: dict[str, list[float]], home: Path) -> list[Any]:
+def theirs(
+    root: Path, fmt: Format, deltas: dict[str, list[float]], home: Path, backend: str = "pyav"
+) -> list[Any]:
     done = subprocess.run(
-        [lerobot_python(fmt), "-W", "ignore", "-c", ITEMS, str(root), json.dumps(deltas)],
+        [lerobot_python(fmt), "-W", "ignore", "-c", ITEMS, str(root), json.dumps(deltas), backend],
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home)},
@@ -52,10 +54,10 @@ def theirs(root: Path, fmt: Format, deltas: dict[str, list[float]], home: Path) 
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def ours(root: Path, deltas: dict[str, list[float]]) -> list[Any]:
-    from lerobot_pipelines.loading import make_chunk_dataset
+def ours(root: Path, deltas: dict[str, list[float]], **config: Any) -> list[Any]:
+    from lerobot_pipelines.loading import LoadingConfig, make_chunk_dataset
 
-    dataset = make_chunk_dataset(root, delta_timestamps=deltas or None)
+    dataset = make_chunk_dataset(root, LoadingConfig(**config), delta_timestamps=deltas or None)
     return [
         {key: described(value) for key, value in dataset[row].items()}
         for row in range(len(dataset))
@@ -69,11 +71,16 @@ def described(value: Any) -> Any:
     return [str(value.dtype), list(value.shape), digest]
 
 
-@EVERY_FORMAT
-@pytest.mark.parametrize("has_deltas", [False, True], ids=["rows", "windows"])
-def test_every_item_of_converted_recordings_is_lerobots(
-    tmp_path: Path, fmt: Format, has_deltas: bool
-) -> None:
+DELTAS = {
+    "observation.images.cam_high": [-0.2, -0.04, 0.0, 0.12],
+    "observation.images.cam_left": [0.0],
+    "observation.state.slave": [-0.04, 0.0],
+    "action": [step / 25 for step in range(16)],
+}
+
+
+def robot(tmp_path: Path, fmt: Format) -> Path:
+    """A dataset of two episodes and two cameras, converted from synthetic recordings."""
     for number in (1, 2):
         spec = SynthSpec(seconds=1.0 + number, seed=number)
         write_recording(tmp_path / "bucket/raw", f"block/episode_{number}", spec)
@@ -91,15 +98,27 @@ cameras:
 """
     )
     assert convert_dataset(load_config(tmp_path / "robot.yaml")).ok
-    root = tmp_path / "bucket/converted/robot" / fmt.value
-    deltas = {
-        "observation.images.cam_high": [-0.2, -0.04, 0.0, 0.12],
-        "observation.images.cam_left": [0.0],
-        "observation.state.slave": [-0.04, 0.0],
-        "action": [step / 25 for step in range(16)],
-    }
-    wanted = deltas if has_deltas else {}
+    return tmp_path / "bucket/converted/robot" / fmt.value
+
+
+@EVERY_FORMAT
+@pytest.mark.parametrize("has_deltas", [False, True], ids=["rows", "windows"])
+def test_every_item_of_converted_recordings_is_lerobots(
+    tmp_path: Path, fmt: Format, has_deltas: bool
+) -> None:
+    root = robot(tmp_path, fmt)
+    wanted = DELTAS if has_deltas else {}
     assert ours(root, wanted) == theirs(root, fmt, wanted, tmp_path / "home")
+
+
+def test_torchcodec_gives_what_it_gives_in_lerobot(tmp_path: Path) -> None:
+    try:
+        import torchcodec.decoders  # noqa: F401
+    except (ImportError, RuntimeError, OSError) as error:
+        pytest.skip(f"torchcodec cannot be used here: {error}")
+    root = robot(tmp_path, Format.V30)
+    wanted = theirs(root, Format.V30, DELTAS, tmp_path / "home", "torchcodec")
+    assert ours(root, DELTAS, decoder="torchcodec") == wanted
 
 
 @EVERY_FORMAT

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,34 +118,75 @@ def training(root: Path, world: int) -> dict[str, Any]:
 
 def accelerated(root: Path, world: int) -> dict[str, Any]:
     """Accelerate as it comes: iterable datasets are dispatched, map-style ones sharded."""
-    import torch
     from accelerate import Accelerator
 
-    answer: dict[str, Any] = {}
-    for workers in (0, 2):
-        for accumulation in (1, 3):
-            accelerator = Accelerator(cpu=True, gradient_accumulation_steps=accumulation)
-            model = torch.nn.Linear(4, 1)
-            optimiser = torch.optim.SGD(model.parameters(), 0.0)
-            stream = make_interleave_dataset([root], NUMBERS, seed=4)
-            loader = DataLoader(stream, batch_size=4, num_workers=workers)
-            model, optimiser, loader = accelerator.prepare(model, optimiser, loader)
-            epochs = []
-            for _ in range(2):
-                batches = []
-                for batch in loader:
-                    with accelerator.accumulate(model):
-                        accelerator.backward(model(batch["action"].flatten(1)).square().mean())
-                        optimiser.step()
-                        optimiser.zero_grad()
-                    batches.append(batch["index"].tolist())
-                epochs.append(batches)
-            answer[f"stream {workers} {accumulation}"] = epochs
+    answer: dict[str, Any] = {"resumed": []}
+    for workers, accumulation in ((0, 1), (2, 3), (1, 7)):
+        accelerator = Accelerator(cpu=True, gradient_accumulation_steps=accumulation)
+        train = _Accelerated(accelerator, accelerator.prepare(_loader(root, workers)))
+        held = accelerator.prepare(make_loader(make_chunk_dataset(root, NUMBERS), 4, shuffle=False))
+        epochs, lengths = [], [len(train.loader)]
+        for _ in range(2):
+            epochs.append([indices for indices, _ in train.epoch()])
+            lengths.append(len(train.loader))
+            seen = [accelerator.gather_for_metrics(batch["index"]).tolist() for batch in held]
+            assert sorted(one for batch in seen for one in batch) == list(range(34)), seen
+        answer[f"stream {workers} {accumulation}"] = epochs
+        assert lengths == [len(epochs[0])] * 3, (lengths, len(epochs[0]))
+        steps = sum(train.stepped)
+        assert steps == 2 * -(-len(epochs[0]) // accumulation), (steps, accumulation)
+        if workers == 1:
+            continue
+        (_, state), *rest = train.epoch()
+        again = _Accelerated(accelerator, accelerator.prepare(_loader(root, workers)))
+        again.loader.dataset.load_state_dict(_of_main_process(state))
+        answer["resumed"].append([[one for one, _ in part] for part in (rest, again.epoch())])
     chunks = make_chunk_dataset(root, NUMBERS)
     loader = DataLoader(chunks, 4, sampler=EpochSampler(chunks, seed=4))
     loader = accelerator.prepare(loader)
     answer["map"] = [[batch["index"].tolist() for batch in loader] for _ in range(2)]
+    ours = accelerator.prepare(make_loader(make_chunk_dataset(root, NUMBERS), 4, num_workers=1))
+    answer["ours"] = [[batch["index"].tolist() for batch in ours] for _ in range(2)]
     return answer
+
+
+class _Accelerated:
+    """A model that is trained the way that Accelerate's own guide has it."""
+
+    def __init__(self, accelerator: Any, loader: Any) -> None:
+        import torch
+
+        model = torch.nn.Linear(4, 1)
+        self.accelerator = accelerator
+        self.model, self.optimiser = accelerator.prepare(
+            model, torch.optim.SGD(model.parameters(), 0.0)
+        )
+        self.loader = loader
+        self.stepped: list[bool] = []
+
+    def epoch(self) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """The indices of each batch, and the state after it."""
+        for number, batch in enumerate(self.loader):
+            with self.accelerator.accumulate(self.model):
+                loss = self.model(batch["action"].flatten(1)).square().mean()
+                self.accelerator.backward(loss)
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+            self.stepped.append(self.accelerator.sync_gradients)
+            yield batch["index"].tolist(), self.loader.dataset.state_dict(self.loader, number + 1)
+
+
+def _loader(root: Path, workers: int) -> Any:
+    stream = make_interleave_dataset([root], NUMBERS, seed=4)
+    return DataLoader(stream, batch_size=4, num_workers=workers)
+
+
+def _of_main_process(state: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    told = [state]
+    torch.distributed.broadcast_object_list(told, 0)
+    return told[0]
 
 
 def _indices(loader: Any) -> list[list[int]]:

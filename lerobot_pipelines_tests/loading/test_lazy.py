@@ -17,6 +17,7 @@ from lerobot_pipelines.loading import (
 from lerobot_pipelines.pipeline.convert import convert_dataset
 from lerobot_pipelines.recordings.synth import SynthSpec, write_recording
 from lerobot_pipelines_tests.datasets.episodes import CAMERA
+from lerobot_pipelines_tests.pipeline.test_bag_conversion import config_for, write_bag
 
 YAML = """
 dataset: {name: raw, fps: 25, formats: [v3.0]}
@@ -67,6 +68,29 @@ def test_recordings_give_the_rows_that_their_conversion_gives(
             seen.append(index)
     assert sorted(seen) == list(range(len(converted)))
     assert first.open_recordings <= 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bag_gives_the_rows_that_its_conversion_gives(tmp_path: Path, workers: int) -> None:
+    config = config_for(tmp_path / "bucket")
+    write_bag(tmp_path / "bucket/raw/task/episode_0.bag")
+    view = "observation.images.cam_0"
+    depth = "observation.depth.depth"
+    keys = {view: KeyConfig(), depth: KeyConfig(), "action": KeyConfig(horizon=3)}
+    items = LoadingConfig(keys=keys)
+    lazy = make_lazy_dataset(config, items)
+    convert_dataset(config)
+    converted = make_chunk_dataset(tmp_path / "bucket/converted/bags/v3.0", items)
+    seen = []
+    for batch in make_loader(lazy, 8, num_workers=workers):
+        for position, index in enumerate(batch["index"].tolist()):
+            wanted = converted[index]
+            for key in ("action", "action_is_pad", "episode_index", "frame_index", depth):
+                assert torch.equal(batch[key][position], wanted[key]), key
+            assert (batch[view][position] - wanted[view]).abs().mean() < 0.04
+            seen.append(index)
+    assert sorted(seen) == list(range(len(converted)))
+    assert len(lazy.readings[0].source.lengths) == 2  # the bag has a hole: two segments
 
 
 def test_a_recording_that_is_refused_is_left_out_and_told(

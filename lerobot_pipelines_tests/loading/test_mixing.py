@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -104,18 +108,47 @@ def test_steps_at_other_rates_need_a_rate(places: dict[str, Path]) -> None:
     assert batch["action"].shape == (36, 4, 2)
 
 
-def test_vectors_of_other_lengths_are_refused_or_filled_up(places: dict[str, Path]) -> None:
-    from lerobot_pipelines.loading.mixing import common_plans
-    from lerobot_pipelines.loading.opening import open_source
-
-    config = LoadingConfig(keys={"vector": KeyConfig(source=STATE)})
-    sources = [open_source(places[name], config, name=name) for name in ("slow", "fast")]
-    narrow = sources[1].features[STATE]
-    sources[1].features[STATE] = type(narrow)(narrow.dtype, (2,))  # type: ignore[index]
+def test_vectors_of_other_lengths_are_refused_cut_or_filled_up(places: dict[str, Path]) -> None:
+    narrow(places["fast"], 2)
+    keys = {"vector": KeyConfig(source=STATE, normalize="mean_std")}
     with pytest.raises(ConfigError, match=r"vector has 2, 3 elements; say dimensions: pad"):
-        common_plans(sources, config)
-    plans = common_plans(sources, config.model_copy(update={"dimensions": "pad"}))
-    assert [(one["vector"].padded, one["vector"].tells_missing) for one in plans] == [(3, True)] * 2
+        make_interleave_dataset(places, LoadingConfig(keys=keys))
+
+    cut = {"vector": KeyConfig(source=STATE, normalize="mean_std", elements="0:2")}
+    first = batch_of(places, LoadingConfig(keys=cut))
+    assert first["vector"].shape == (36, 2)
+    assert "vector_is_missing" not in first
+
+    batch = batch_of(places, LoadingConfig(keys=keys, dimensions="pad"))
+    fast = batch["dataset_index"] == 1
+    assert batch["vector"].shape == (36, 3)
+    assert (batch["vector"][fast][:, 2] == 0).all()
+    assert (batch["vector"][~fast][:, 2] != 0).all()
+    assert batch["vector_is_missing"][fast].unique(dim=0).tolist() == [[False, False, True]]
+    assert not batch["vector_is_missing"][~fast].any()
+    torch.testing.assert_close(batch["vector"][:, :2], first["vector"])
+
+    wide = {"vector": KeyConfig(source=STATE, dimension=8)}  # of a policy for many robots
+    padded = batch_of(places, LoadingConfig(keys=wide, dimensions="pad"))
+    assert padded["vector"].shape == padded["vector_is_missing"].shape == (36, 8)
+
+
+def narrow(root: Path, elements: int) -> None:
+    """Take the last elements of every state away."""
+    info_path, statistics_path = root / "meta/info.json", root / "meta/stats.json"
+    info = json.loads(info_path.read_text())
+    info["features"][STATE] |= {"shape": [elements], "names": ["a", "b"]}
+    info_path.write_text(json.dumps(info))
+    statistics = json.loads(statistics_path.read_text())
+    for measure, values in statistics[STATE].items():
+        statistics[STATE][measure] = values[:elements]
+    statistics_path.write_text(json.dumps(statistics))
+    for path in root.glob("data/*/*.parquet"):
+        table = pq.read_table(path)
+        values = np.asarray(table[STATE].to_pylist(), dtype=np.float32)[:, :elements]
+        column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), elements)
+        at = table.schema.get_field_index(STATE)
+        pq.write_table(table.set_column(at, STATE, column), path)
 
 
 def test_two_datasets_of_one_name_are_refused(places: dict[str, Path]) -> None:

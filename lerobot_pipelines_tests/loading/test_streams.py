@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -21,6 +23,7 @@ from lerobot_pipelines.loading import (
     make_loader,
 )
 from lerobot_pipelines.loading.balance import BalanceReport
+from lerobot_pipelines.loading.streams import state_of
 from lerobot_pipelines_tests.datasets.episodes import CAMERA, brightness
 from lerobot_pipelines_tests.loading.conftest import toy_dataset
 
@@ -106,6 +109,28 @@ def test_training_resumes_within_an_epoch(
     assert [batch["index"].tolist() for batch in twice] == taken[6:]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_of_ones_own_is_resumed_by_what_it_says_was_taken(
+    root: Path, other: Path, workers: int
+) -> None:
+    def new() -> DataLoader[dict[str, torch.Tensor]]:
+        return DataLoader(both(root, other), batch_size=5, num_workers=workers)
+
+    loader = new()
+    dataset: StreamDataset = loader.dataset  # type: ignore[assignment]
+    indices(loader)
+    epoch: list[list[int]] = []
+    state: dict[str, object] = {}
+    for number, batch in enumerate(loader):
+        epoch.append(batch["index"].tolist())
+        if number == 3:
+            state = dataset.state_dict(loader, 4)
+    again = new()
+    again.dataset.load_state_dict(json.loads(json.dumps(state)))  # type: ignore[attr-defined]
+    assert flat([batch["index"].tolist() for batch in again]) == flat(epoch[4:])
+    assert indices(again) == indices(loader)
+
+
 def test_a_resume_with_other_batches_and_workers_gives_what_is_left(
     root: Path, other: Path
 ) -> None:
@@ -167,7 +192,7 @@ def test_dynamic_weights_make_up_for_an_interrupted_past(root: Path, other: Path
     dataset._book.set_weights([1.0, 0.0])
     assert max(flat(indices(make_loader(dataset, 4)))) < 1000
     fresh = both(root, other, balance=Balance.dynamic(), epoch_items=20)
-    fresh.resume(dataset.upcoming())  # 20 more of the first than of the second
+    fresh.load_state_dict(state_of(dataset.upcoming()))  # 20 more of the first than of the second
     indices(make_loader(fresh, 4))
     indices(make_loader(fresh, 4))
     drawn = fresh.report().drawn
@@ -219,7 +244,23 @@ def test_validation_between_epochs_disturbs_nothing(root: Path, other: Path) -> 
         assert flat(indices(check)) == list(range(34))
 
 
-def test_a_worker_that_dies_is_reported(root: Path) -> None:
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_worker_that_dies_is_reported(root: Path, persistent: bool) -> None:
+    loader = make_loader(
+        make_interleave_dataset([root]), 4, num_workers=2, persistent_workers=persistent
+    )
+    batches = iter(loader)
+    next(batches)
+    victim = multiprocessing.active_children()[0].pid
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=rf"worker .*{victim}"):
+        for _ in batches:
+            pass
+
+
+def test_a_worker_that_dies_as_it_starts_is_reported(root: Path) -> None:
     dataset = make_interleave_dataset([root], NUMBERS)
     loader = make_loader(dataset, 4, num_workers=1, worker_init_fn=die)
     with pytest.raises(RuntimeError, match="worker"):

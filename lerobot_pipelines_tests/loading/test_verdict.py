@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -37,15 +38,23 @@ def rules(**settings: object) -> LoadingConfig:
 
 
 def test_a_sound_dataset_is_checked_once(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(make_chunk_dataset(old, rules(level="frames"))) == 34
+    assert len(make_chunk_dataset(old)) == 34
 
     def again(*_: object) -> None:
         raise AssertionError("checked again")
 
     monkeypatch.setattr(checking, "check", again)
-    assert len(make_chunk_dataset(old, rules(level="frames"))) == 34
+    assert len(make_chunk_dataset(old)) == 34
     verdict = json.loads((old.parent / f".{old.name}.verdict.json").read_text())
-    assert verdict["faults"] == []
+    assert (verdict["faults"], verdict["level"]) == ([], "frames")
+
+
+def test_a_long_check_says_how_far_it_is(
+    old: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checking, "TELL_S", -1.0)
+    make_chunk_dataset(old)
+    assert "3 of 3 video files done" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "rubbish"])
@@ -80,6 +89,16 @@ def test_a_truncated_data_file_takes_out_its_episode(old: Path) -> None:
     assert path.name in dataset.verdict.faults[0].message
 
 
+@pytest.mark.parametrize("part", ["meta/episodes", "data", "videos"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_broken_file_that_all_episodes_share_is_named(root: Path, part: str, damage: str) -> None:
+    path = next(path for path in (root / part).rglob("*") if path.is_file())
+    path.write_bytes(path.read_bytes()[:-60]) if damage == "cut" else path.unlink()
+    folder = part == "meta/episodes" and damage == "missing"  # no name to know it by
+    with pytest.raises(Refused, match=re.escape(part if folder else str(path))):
+        make_chunk_dataset(root)
+
+
 def test_a_camera_that_no_key_reads_may_be_broken(old: Path) -> None:
     video(old, 1).unlink()
     config = LoadingConfig(keys={STATE: KeyConfig()})
@@ -108,11 +127,29 @@ def test_black_and_damaged_pictures_are_found_by_decoding(old: Path) -> None:
     video(old, 1).write_bytes(data)
     black = black_video(11)
     video(old, 2).write_bytes(black)
-    dataset = make_chunk_dataset(old, rules(level="frames"))
+    dataset = make_chunk_dataset(old)
     assert len(dataset) == 23
-    assert dataset.verdict.report()["by_reason"] == {"black": 1, "frozen": 1}
-    kept = make_chunk_dataset(old, rules(level="frames", keep_black=True))
+    report = dataset.verdict.report()
+    assert report["by_reason"] == {"black": 1, "frozen": 1}
+    assert report["list"][0]["episode"] == 2
+    assert "episode_000002.mp4" in report["list"][0]["message"]
+    kept = make_chunk_dataset(old, rules(keep_black=True))
     assert len(kept) == 34
+    strict = make_chunk_dataset(old, rules(keep_black=True, keep_frozen=False))
+    assert len(strict) == 23
+    assert len(make_chunk_dataset(old, rules(level="files"))) == 34
+
+
+def test_a_picture_that_cannot_be_decoded_is_found(old: Path) -> None:
+    data = bytearray(video(old, 1).read_bytes())
+    begin = data.index(b"mdat") + 4
+    middle = begin + (len(data) - begin) // 3
+    data[middle : middle + 400] = bytes(400)
+    video(old, 1).write_bytes(data)
+    dataset = make_chunk_dataset(old)
+    assert {int(dataset[i]["episode_index"]) for i in range(len(dataset))} == {0, 2}
+    assert {fault.episode for fault in dataset.verdict.faults if fault.excludes} == {1}
+    assert "corrupt_frame" in dataset.verdict.report()["by_reason"]
 
 
 def test_a_changed_dataset_is_checked_again(old: Path) -> None:
