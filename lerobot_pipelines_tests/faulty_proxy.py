@@ -26,8 +26,8 @@ class FaultyProxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: str, share: float, seed: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, target: str, share: float, seed: int, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.target = urlsplit(target)
         self.share = share
         self.met: Counter[str] = Counter()
@@ -125,8 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty_proxy(target: str, *, share: float, seed: int = 0) -> Iterator[FaultyProxy]:
-    with FaultyProxy(target, share, seed) as proxy:
+def faulty_proxy(
+    target: str, *, share: float, seed: int = 0, port: int = 0
+) -> Iterator[FaultyProxy]:
+    with FaultyProxy(target, share, seed, port) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, daemon=True)
         thread.start()
         try:
