@@ -106,7 +106,7 @@ class FolderRecording(AlignedRows):
             name, id = names[camera[at]], int(ids[at])
             if name in videos:
                 data = next((data for k, data in videos[name] if k == id), b"")
-                yield self._of_video(name, id, data)
+                yield self._as_picture(name, id, data)
             else:
                 yield self._picture(name, id)
 
@@ -239,32 +239,24 @@ class FolderRecording(AlignedRows):
         self._streams[stream.name] = stream
         self._stamps[stream.name] = stamps
 
-    def _of_video(self, name: str, id: int, data: bytes) -> Picture:
-        camera = self._cameras[name]
+    def _as_picture(self, name: str, id: int, data: bytes) -> Picture:
         return Picture(
             stream=name,
             id=id,
             stamp_ns=int(self._stamps[name][id]),
             data=data,
-            encoding=camera.encodings[id],
+            encoding=self._cameras[name].encodings[id],
         )
 
     def _picture(self, name: str, id: int) -> Picture:
-        camera = self._cameras[name]
-        member = camera.members[id]
+        member = self._cameras[name].members[id]
         try:
             data = (self.source.root / member.path).read_bytes()
         except FileNotFoundError as error:
             raise ContentChanged(f"{member.path} disappeared while the episode was read") from error
         if len(data) != member.size:
             raise ContentChanged(f"{member.path} changed while the episode was read")
-        return Picture(
-            stream=name,
-            id=id,
-            stamp_ns=int(self._stamps[name][id]),
-            data=data,
-            encoding=camera.encodings[id],
-        )
+        return self._as_picture(name, id, data)
 
 
 def _refuse_damaged_rows(name: str, path: str, samples: Samples, config: DatasetConfig) -> None:
