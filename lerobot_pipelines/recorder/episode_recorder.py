@@ -18,7 +18,12 @@ from lerobot_pipelines.recorder.encoders import PictureFormat
 from lerobot_pipelines.recorder.h264 import DEFAULT_CRF
 from lerobot_pipelines.recorder.jpeg import DEFAULT_SCALE
 from lerobot_pipelines.recorder.leaving import leave_orderly_on_sigterm
-from lerobot_pipelines.recorder.lerobot_output import RAW, LerobotOutput, to_dataset
+from lerobot_pipelines.recorder.lerobot_output import (
+    RAW,
+    LerobotOutput,
+    refuse_other_settings,
+    to_dataset,
+)
 from lerobot_pipelines.recorder.raw_layout import Layout
 from lerobot_pipelines.recorder.recorder_process import RecorderDied, RecorderProcess
 from lerobot_pipelines.recorder.results import RecorderStatus, SavedTake, TakeFailed
@@ -71,7 +76,9 @@ class EpisodeRecorder:
         if output is not None:
             if deliver is not None or layout != "episode":
                 raise ValueError("output is in place of deliver and layout")
-            deliver, remove_delivered = to_dataset(output.config(self.root)), not output.keep_raw
+            config = output.config(self.root)
+            refuse_other_settings(config)
+            deliver, remove_delivered = to_dataset(config), not output.keep_raw
             self.root = self.root / RAW
         self._settings = {
             "root": self.root,

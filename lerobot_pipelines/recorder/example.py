@@ -31,7 +31,8 @@ def picture(camera: int, tick: int) -> NDArray[np.uint8]:
 
 def joints(arm: int, tick: int) -> NDArray[np.float64]:
     """Seven angles in rad."""
-    return np.sin(tick / RATE_HZ + np.arange(7) + arm)
+    angles: NDArray[np.float64] = np.sin(tick / RATE_HZ + np.arange(7) + arm)
+    return angles
 
 
 def record_take(recorder: EpisodeRecorder, task: str, seconds: float) -> None:

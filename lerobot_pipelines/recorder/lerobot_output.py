@@ -84,6 +84,24 @@ class LerobotOutput:
         return DatasetConfig.model_validate({"streams": streams, "cameras": cameras, **sections})
 
 
+def refuse_other_settings(config: DatasetConfig) -> None:
+    """Raises ``ValueError`` if the dataset that is there was recorded with other settings.
+
+    Its episodes would be left out of it, and their recordings are gone.
+    """
+    from lerobot_pipelines.config.hashing import dataset_hash
+    from lerobot_pipelines.pipeline.dataset import BucketRecords
+    from lerobot_pipelines.pipeline.workspace import open_workspace
+
+    records = BucketRecords(open_workspace(config))
+    for key in list(records.versions())[:1]:
+        if records.read(key).config_hash != dataset_hash(config):
+            raise ValueError(
+                f"the dataset {config.dataset.name} was recorded with other settings (rate, "
+                "cameras, topics, video); choose another name for the output"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class ToDataset:
     """See ``to_dataset``; an object, so that it can be handed to another process."""
@@ -101,6 +119,10 @@ class ToDataset:
             raise Refused(reasons.get(outcome.reason or "", Reason.UNSUPPORTED), outcome.message)
         if outcome.status == "failed":
             raise Transient(f"{outcome.reason}: {outcome.message}")
+        for update in summary.datasets:
+            # Converted, but unlike the others: the recording is all there is of it.
+            if (reason := update.skipped.get(key)) is not None:
+                raise Refused(Reason.UNSUPPORTED, f"it is not in the dataset: {reason}")
         return summary
 
 

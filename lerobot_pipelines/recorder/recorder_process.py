@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.recorder.shared_pictures import SharedMemory, Slots, memory_for
 from lerobot_pipelines.recorder.wire import (
+    OFFSET_BYTES,
     Call,
     SharedPicture,
+    capacity,
     pipe,
     receive_answer,
     receive_offsets,
@@ -46,15 +48,17 @@ class RecorderProcess:
     def __init__(self, settings: dict[str, Any]) -> None:
         _check_settings(settings)
         size = memory_for(settings["max_pending_bytes"])
-        self._slots = Slots(size, settings["max_pending_bytes"])
         self._memory = SharedMemory(size)
         self._topics: dict[str, int] = {}
         self._calls = 0
         self._sending = threading.Lock()
-        self._is_dead = False
+        self._is_dead = self._is_ended = False
         data, self._data = pipe()
         answers, theirs_answers = os.pipe()
-        self._freed, theirs_freed = os.pipe()
+        self._freed, theirs_freed = pipe()
+        # As many as the pipe holds the return of: nobody reads it while a call is answered.
+        most = capacity(theirs_freed) // OFFSET_BYTES
+        self._slots = Slots(size, settings["max_pending_bytes"], most)
         theirs = (data, theirs_answers, theirs_freed, self._memory.descriptor)
         command = [sys.executable, "-c", _PROGRAM, *map(str, theirs), str(size)]
         self._process = subprocess.Popen(
@@ -85,6 +89,8 @@ class RecorderProcess:
     def call(self, method: str, **arguments: Any) -> Any:
         """Call a method there and wait for the answer. Raises what it raises, or
         ``RecorderDied``."""
+        if self._is_ended:
+            raise RecorderDied("the recorder's process has ended")
         self._calls += 1
         number = self._calls
         try:
@@ -132,6 +138,9 @@ class RecorderProcess:
 
     def end(self, *, wait: bool = True) -> None:
         """Let go of the process, after "close" or instead of it; ``wait`` until it is gone."""
+        if self._is_ended:
+            return
+        self._is_dead = self._is_ended = True
         # Closing the pipes ends one that was not told to.
         os.close(self._data)
         os.close(self._freed)

@@ -19,6 +19,7 @@ class SampleCheck:
         self._one_size = one_size
         self._last: dict[str, int] = {}
         self._sizes: dict[str, tuple[int, ...]] = {}
+        self._lengths: dict[str, int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -35,6 +36,8 @@ class SampleCheck:
         elif stamp_ns < last:
             raise ValueError(f"{topic}: the stamp {stamp_ns} is before the last one, {last}")
         checked = _checked(topic, value)
+        if not isinstance(checked, bytes) and checked.ndim == 1:
+            self._check_length(topic, len(checked))
         if self._one_size:
             if isinstance(checked, bytes):
                 self._check_kind(topic, ())
@@ -42,6 +45,10 @@ class SampleCheck:
                 self._check_size(topic, checked.shape)
         self._last[topic] = stamp_ns
         return checked
+
+    def _check_length(self, topic: str, length: int) -> None:
+        if (before := self._lengths.setdefault(topic, length)) != length:
+            raise ValueError(f"{topic}: {length} numbers, where the first sample had {before}")
 
     def _check_size(self, topic: str, shape: tuple[int, ...]) -> None:
         if shape[0] % 2 or shape[1] % 2:
@@ -71,6 +78,8 @@ def _checked(topic: str, value: Any) -> Any:
             raise ValueError(f"{topic}: these bytes are neither a JPEG nor a PNG")
         return value
     array = np.asarray(value)
+    if not array.size:
+        raise ValueError(f"{topic}: a sample of shape {array.shape} holds nothing")
     if array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
         return array
     if array.ndim > 1 or array.dtype.kind not in "fiub":

@@ -55,10 +55,11 @@ def _nameless() -> int:
 
 class Slots:
     """Which parts of a memory of ``size`` bytes are in use, at most ``budget`` of them, or one
-    slot if that is larger. For one thread."""
+    slot if that is larger, and at most ``most`` slots. For one thread."""
 
-    def __init__(self, size: int, budget: int) -> None:
+    def __init__(self, size: int, budget: int, most: int = 1 << 13) -> None:
         self._size = size
+        self._most = most
         self._budget = budget
         self._fresh = 0  # from here on nothing was ever used
         self._free: defaultdict[int, list[int]] = defaultdict(list)
@@ -74,6 +75,8 @@ class Slots:
         if length > self._size:
             raise ValueError(f"a picture of {count} bytes is larger than max_pending_bytes")
         if self._used and self._used_bytes + length > self._budget:
+            return None
+        if len(self._used) >= self._most:
             return None
         if not self._used and not self._free.get(length):
             # Sizes have changed; nothing holds the old division in place.

@@ -24,6 +24,7 @@ _HEAD = struct.Struct("<BI")  # kind, length of what follows
 _VECTOR = struct.Struct("<Hq")  # topic, stamp
 _PICTURE = struct.Struct("<HqQQIIB")  # topic, stamp, offset, bytes, height, width, channels
 _OFFSET = struct.Struct("<Q")
+OFFSET_BYTES = _OFFSET.size
 # Linux lets anybody have this much; the loop does not wait while less is on its way.
 _PIPE_BYTES = 1 << 20
 
@@ -70,6 +71,13 @@ def pipe() -> tuple[int, int]:
     ):  # a user's pipes together may be too large; then a small one
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return reading, writing
+
+
+def capacity(descriptor: int) -> int:
+    """How many bytes a pipe takes while nobody reads."""
+    with contextlib.suppress(OSError, AttributeError):
+        return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+    return 1 << 12  # what every system promises
 
 
 def send_topic(descriptor: int, name: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -67,3 +69,35 @@ def _check_episode(root: Path, k: int) -> int:
 def test_an_output_takes_the_place_of_a_delivery(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="in place of"):
         EpisodeRecorder(tmp_path, output=OUTPUT, layout="split")
+
+
+def test_a_take_unlike_the_others_keeps_its_recording(tmp_path: Path) -> None:
+    with EpisodeRecorder(tmp_path, output=OUTPUT) as recorder:
+        takes.record(recorder, 1, 20)
+        recorder.end_episode()
+        assert recorder.wait(LONG)
+        recorder.start_episode("pick_up_the_block")
+        for k in range(50):
+            stamp_ns = takes.START_NS + k * 10_000_000
+            recorder.add(takes.ARM, stamp_ns, [0.0] * 11)
+            for camera in takes.CAMERAS:
+                recorder.add(camera, stamp_ns, np.zeros((48, 64, 3), np.uint8))
+        key = recorder.end_episode()
+        assert recorder.wait(LONG)
+        delivery = recorder.status().delivery
+    assert delivery is not None
+    assert list(delivery.refused) == [key]
+    assert delivery.delivered == 1
+    assert (tmp_path / "raw" / str(key)).is_dir()
+    assert verify_dataset(OUTPUT.folder(tmp_path)).episodes == 1
+
+
+def test_other_settings_do_not_throw_the_older_episodes_out(tmp_path: Path) -> None:
+    with EpisodeRecorder(tmp_path, output=OUTPUT) as recorder:
+        takes.record(recorder, 1, 20)
+        recorder.end_episode()
+        assert recorder.wait(LONG)
+    with pytest.raises(ValueError, match="another name"):
+        EpisodeRecorder(tmp_path, output=replace(OUTPUT, fps=20))
+    EpisodeRecorder(tmp_path, output=OUTPUT).close()
+    assert verify_dataset(OUTPUT.folder(tmp_path)).episodes == 1

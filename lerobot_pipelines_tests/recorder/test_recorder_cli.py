@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import lerobot_pipelines
-from lerobot_pipelines.datasets.verify import verify_dataset
 from lerobot_pipelines.recorder import EpisodeRecorder
 from lerobot_pipelines.recorder.journal import SUFFIX
 from lerobot_pipelines.recorder.spool import Spool, spool_folder
@@ -81,16 +76,3 @@ def test_the_demo_records_what_inspect_reads_and_draws_the_plot(tmp_path: Path) 
     assert len(recordings) == 2
     assert call("inspect", recordings[0]).code == 0
     assert call("record-demo", tmp_path, "--size", "large").code == 2
-
-
-def test_the_example_makes_a_dataset(tmp_path: Path) -> None:
-    script = Path(lerobot_pipelines.__file__).parents[1] / "examples" / "record.py"
-    command = [sys.executable, str(script), str(tmp_path), "--takes", "2", "--seconds", "0.8"]
-    told = subprocess.check_output([*command, "--lerobot"], text=True, env=_environment())
-    report = verify_dataset(Path(told.splitlines()[-1]))
-    assert report.ok, report.findings
-    assert report.episodes == 2
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(lerobot_pipelines.__file__).parents[1])}

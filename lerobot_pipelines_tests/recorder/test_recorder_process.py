@@ -211,3 +211,31 @@ def test_slots_keep_to_their_budget_and_are_used_again() -> None:
     assert slots.take(1 << 20) == 0
     with pytest.raises(ValueError, match="max_pending_bytes"):
         slots.take((1 << 20) + 1)
+
+
+def test_slots_are_no_more_than_can_be_given_back_while_nobody_reads() -> None:
+    slots = Slots(1 << 20, 1 << 20, most=3)
+    taken = [slots.take(10) for _ in range(3)]
+    assert None not in taken
+    assert slots.take(10) is None
+    slots.give_back(int(taken[0] or 0))
+    assert slots.take(10) is not None
+
+
+def test_more_small_pictures_than_a_pipe_holds_do_not_stop_the_end(tmp_path: Path) -> None:
+    with EpisodeRecorder(tmp_path) as recorder:
+        recorder.start_episode("many")
+        picture = np.zeros((16, 16, 3), np.uint8)
+        for k in range(12_000):
+            recorder.add("camera", takes.START_NS + k * 1_000_000, picture)
+        assert recorder.end_episode() is not None
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], []])
+def test_a_vector_of_another_length_is_told_at_once(tmp_path: Path, values: list[float]) -> None:
+    with EpisodeRecorder(tmp_path) as recorder:
+        recorder.start_episode("arm")
+        recorder.add("arm", takes.START_NS, [1.0, 2.0, 3.0])
+        with pytest.raises(ValueError, match="arm"):
+            recorder.add("arm", takes.START_NS + 1_000_000, values)
+        recorder.end_episode("discard")

@@ -18,6 +18,7 @@ from lerobot_pipelines.config.schema import StreamConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
 from lerobot_pipelines.recordings.ros import mcap_records, open_bag, ros1_records
+from lerobot_pipelines.recordings.ros.db3_journal import is_usable
 from lerobot_pipelines.recordings.ros.recording import BagRecording
 from lerobot_pipelines_tests.recordings_ros.bags import (
     START_NS,
@@ -435,3 +436,12 @@ def test_damage_to_any_kind_of_record_is_survived(
         ):
             path.write_bytes(damaged)
             everything(path)
+
+
+def test_a_journal_that_names_another_file_is_not_taken_in(tmp_path: Path) -> None:
+    journal = tmp_path / "a.db3-journal"
+    magic = bytes.fromhex("d9d505f920a163d7")
+    journal.write_bytes(magic + bytes(504))
+    assert is_usable(journal)
+    journal.write_bytes(magic + bytes(504) + b"/home/victim" + bytes(12) + magic)
+    assert not is_usable(journal)

@@ -27,9 +27,17 @@ def journals_of(path: Path) -> list[Path]:
 
 
 def is_usable(journal: Path) -> bool:
-    """Whether it begins as SQLite writes them."""
+    """Whether it begins as SQLite writes them, and names no other file.
+
+    A rollback journal of several databases ends with the name of one more, which SQLite deletes:
+    no recorder writes such, and a bag must not have files of this machine removed.
+    """
     with journal.open("rb") as file:
         head = file.read(8)
+        file.seek(max(0, journal.stat().st_size - 8))
+        tail = file.read(8)
+    if tail in _MARKS["-journal"]:
+        return False
     return any(
         journal.name.endswith(suffix) and head.startswith(mark)
         for suffix, marks in _MARKS.items()

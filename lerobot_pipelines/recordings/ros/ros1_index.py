@@ -48,6 +48,7 @@ def read_index(file: FileBytes, header: Record | None) -> Ros1Index:
     entries = _Entries()
     ahead, behind_chunks = Ahead(file), Ahead(file)
     chunks = 0
+    places: set[int] = set()
     while position < file.size:
         record = read_record(file, position, ahead.upto(position, _MOST_HEADER_BYTES))
         if record.op == Op.CONNECTION:
@@ -56,6 +57,10 @@ def read_index(file: FileBytes, header: Record | None) -> Ros1Index:
         elif record.op == Op.CHUNK_INFO:
             counts = ahead.exactly(record.data_start, record.data_length // 8 * 8)
             pairs = np.frombuffer(counts, "<u4").reshape(-1, 2).tolist()
+            # Read again, an index of a few bytes could fill any memory.
+            if (place := record.u64(b"chunk_pos")) in places:
+                raise BadRecord("the index names a chunk twice")
+            places.add(place)
             _read_chunk(file, behind_chunks, record, dict(pairs), found, entries)
             chunks += 1
         position = record.end
