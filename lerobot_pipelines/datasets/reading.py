@@ -18,8 +18,6 @@ Found = Candidate | Refused | None
 
 _KEPT_RECORDS = 16  # some 0.1 MB each: an append judges and then describes the same ones
 
-_HASH_BLOCK_BYTES = 1 << 20
-
 
 class RecordReader:
     """The records, with the last few kept in memory."""
@@ -121,8 +119,6 @@ class ArtifactReader:
 
 
 def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+    """Of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

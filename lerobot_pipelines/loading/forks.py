@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 _INHERITED: list[object] = []
@@ -18,7 +19,7 @@ def keep_untouched(*parts: object) -> None:
     _INHERITED.extend(parts)
 
 
-class PerProcess:
+class PerProcess(ABC):
     """What holds files, threads or memory of its process: sent to another, it begins anew there.
 
     ``SETTINGS`` are the attributes that go along; ``_start`` makes the others.
@@ -26,8 +27,8 @@ class PerProcess:
 
     SETTINGS: ClassVar[tuple[str, ...]]
 
-    def _start(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self) -> None: ...
 
     def __getstate__(self) -> dict[str, object]:
         return {key: self.__dict__[key] for key in self.SETTINGS}

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.alignment import align, read_frames, write_frames
 from lerobot_pipelines.config.hashing import alignment_hash
+from lerobot_pipelines.datasets.reading import sha256_of
 from lerobot_pipelines.errors import Transient
 from lerobot_pipelines.model import AlignedFrames, Manifest
 from lerobot_pipelines.pipeline.artifacts import (
     AlignedIndex,
     episode_keys,
     read_artifact,
-    sha256_of_file,
     write_artifact,
 )
 from lerobot_pipelines.pipeline.episode_config import episode_config
@@ -44,7 +44,7 @@ def align_episode(workspace: Workspace, key: str) -> AlignedFrames:
     with workspace.scratch() as folder:
         path = folder / "aligned.parquet"
         write_frames(frames, path)
-        digest = sha256_of_file(path)
+        digest = sha256_of(path)
         workspace.storage.upload(path, keys.frames)
     index = AlignedIndex(
         key=key,
@@ -77,7 +77,7 @@ def read_aligned(workspace: Workspace, key: str) -> tuple[AlignedIndex, AlignedF
     with workspace.scratch() as folder:
         path = folder / "aligned.parquet"
         workspace.storage.download(index.frames_key, path)
-        if sha256_of_file(path) != index.frames_sha256:
+        if sha256_of(path) != index.frames_sha256:
             raise Transient(f"the rows of episode {key} are being replaced; try again")
         return index, read_frames(path)
 

@@ -18,10 +18,8 @@ artifacts of two attempts are never taken for one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -32,8 +30,6 @@ from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import AlignmentReport, Manifest
 from lerobot_pipelines.pipeline.keys import encode_key
 from lerobot_pipelines.pipeline.workspace import Workspace
-
-HASH_BLOCK_BYTES = 1 << 20
 
 
 class Artifact(BaseModel):
@@ -141,11 +137,3 @@ def read_artifact(workspace: Workspace, key: str, kind: type[T]) -> T:
             f"{key} is not a {kind.__name__} of this version "
             f"({error.error_count()} faults); materialise the episode again",
         ) from error
-
-
-def sha256_of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
