@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.intake import IntakeEntry
+
 Stamps = NDArray[np.int64]
 Vectors = NDArray[np.float64]
 
@@ -110,6 +112,7 @@ class Recording(Protocol):
     source: EpisodeSource
     streams: Mapping[str, Stream]
     faults: Sequence[Fault]
+    intake: Sequence[IntakeEntry]  # what else a person has to know; see ``reports.report_intake``
     metadata: Mapping[str, Any]  # metadata.json or sidecar: "task", "operator", ... if given
 
     def timestamps(self, stream: str) -> Stamps:
@@ -162,6 +165,7 @@ class Manifest:
     faults: tuple[Fault, ...]
     metadata: Mapping[str, Any]
     overrides: Mapping[str, Any] = field(default_factory=dict)  # see pipeline.episode_config
+    intake: tuple[IntakeEntry, ...] = ()  # faults among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,7 @@ class AlignmentReport:
     gaps: Sequence[Mapping[str, Any]]  # {"stream", "start_ns", "length_ms"}
     age_ms: Mapping[str, Mapping[str, float]]  # stream -> {"p50", "p95", "max"} of |age|
     utilisation: Mapping[str, float]  # stream -> share of its samples inside the span that rows use
+    intake: Sequence[IntakeEntry] = ()  # what the alignment found to say
 
 
 @dataclass(frozen=True, slots=True)

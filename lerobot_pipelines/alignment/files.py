@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
 from lerobot_pipelines.model import AlignedFrames, AlignmentReport
 
 if TYPE_CHECKING:
@@ -126,8 +127,22 @@ def _frames(file: pq.ParquetFile, about: Mapping[str, Any]) -> AlignedFrames:
         pictures=ids,
         picture_ages_ns=ages,
         picture_streams=about["cameras"],
-        report=AlignmentReport(**about["report"]),
+        report=_report(about["report"]),
     )
+
+
+def _report(about: Mapping[str, Any]) -> AlignmentReport:
+    found = [
+        IntakeEntry(
+            **{
+                **entry,
+                "code": IntakeCode(entry["code"]),
+                "severity": Severity(entry["severity"]),
+            }
+        )
+        for entry in about.get("intake", ())
+    ]
+    return AlignmentReport(**{**about, "intake": tuple(found)})
 
 
 def _column_type(values: NDArray[Any]) -> pa.DataType:

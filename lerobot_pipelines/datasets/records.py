@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import DepthCoding, PictureProof
 
 SCHEMA_VERSION = 1
@@ -85,6 +86,7 @@ class EpisodeRecord(Record):
     segments: tuple[SegmentRecord, ...]
     checks: tuple[CheckResult, ...]
     provenance: dict[str, Any] = {}
+    intake: tuple[IntakeEntry, ...] = ()  # of reading and of aligning
 
     @property
     def passed(self) -> bool:

@@ -68,6 +68,7 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
             for segment, (first, length) in enumerate(aligned.segments)
         ),
         checks=check_episode(manifest, frames, videos.segments, config),
+        intake=(*manifest.intake, *aligned.report.intake),
         provenance={
             "container": manifest.container,
             "alignment_hash": aligned.config_hash,

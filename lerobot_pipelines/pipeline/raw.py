@@ -10,7 +10,7 @@ from lerobot_pipelines.pipeline.episode_config import read_overrides
 from lerobot_pipelines.pipeline.failures import remember_refusal
 from lerobot_pipelines.pipeline.fetch import members_of, opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
-from lerobot_pipelines.recordings import container_of, report_streams
+from lerobot_pipelines.recordings import container_of, report_intake, report_streams
 
 STAGE = "raw_episodes"
 
@@ -39,6 +39,7 @@ def scan_episode(workspace: Workspace, key: str) -> Manifest:
             faults=tuple(recording.faults),
             metadata=dict(recording.metadata),
             overrides=overrides.model_dump(exclude_defaults=True),
+            intake=report_intake(recording),
         )
     write_artifact(workspace, episode_keys(workspace, key).manifest, manifest)
     return manifest

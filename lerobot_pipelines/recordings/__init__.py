@@ -13,10 +13,10 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.model import EpisodeSource
 from lerobot_pipelines.recordings.layout import container_of
 from lerobot_pipelines.recordings.local_source import source_from_path
-from lerobot_pipelines.recordings.reports import report_streams
+from lerobot_pipelines.recordings.reports import report_intake, report_streams
 from lerobot_pipelines.recordings.rows import OpenRecording
 
-__all__ = ["container_of", "open_recording", "report_streams", "source_from_path"]
+__all__ = ["container_of", "open_recording", "report_intake", "report_streams", "source_from_path"]
 
 # Container -> "module:function" of (source, config) -> Recording.
 _OPENERS = {

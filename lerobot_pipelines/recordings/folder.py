@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.config.schema import CameraConfig, DatasetConfig, LayoutConfig, StreamConfig
 from lerobot_pipelines.errors import ConfigError, ContentChanged, Reason, Refused
+from lerobot_pipelines.intake import Intake, IntakeEntry
 from lerobot_pipelines.model import (
     Clock,
     EpisodeSource,
@@ -76,12 +77,17 @@ class FolderRecording(AlignedRows):
         self.metadata: Mapping[str, Any] = metadata
         self._faults = [*files.faults, *faults]
         self.faults: Sequence[Fault] = self._faults
+        self._intake = Intake()
         self._files = files
         self._streams: dict[str, Stream] = {}
         self.streams: Mapping[str, Stream] = MappingProxyType(self._streams)
         self._stamps: dict[str, Stamps] = {}
         self._vectors: dict[str, Vectors] = {}
         self._cameras: dict[str, CameraFiles] = {}
+
+    @property
+    def intake(self) -> Sequence[IntakeEntry]:
+        return self._intake.entries
 
     def timestamps(self, stream: str) -> Stamps:
         return self._stamps[stream]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lerobot_pipelines.intake import IntakeEntry, entries_of_faults
 from lerobot_pipelines.model import Recording, StreamReport
 
 
@@ -28,3 +29,12 @@ def report_streams(recording: Recording) -> list[StreamReport]:
             )
         )
     return reports
+
+
+def report_intake(recording: Recording) -> tuple[IntakeEntry, ...]:
+    """All that the reader has to say of a recording: its own entries, then its faults.
+
+    Reads what was not read yet.
+    """
+    faults = entries_of_faults(recording.faults)
+    return (*recording.intake, *faults)

@@ -19,6 +19,7 @@ from lerobot_pipelines.config.schema import (
     StorageConfig,
     StreamConfig,
 )
+from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import Clock, EpisodeSource, Fault, Picture, Stream, StreamKind
 
 MS = 1_000_000
@@ -36,6 +37,7 @@ class MemoryRecording:
     ) -> None:
         self.source = EpisodeSource("task/episode", Path("."), (), "memory://")
         self.faults: Sequence[Fault] = ()
+        self.intake: Sequence[IntakeEntry] = ()
         self.metadata: Mapping[str, Any] = {}
         self._streams: dict[str, Stream] = {}
         self.streams: Mapping[str, Stream] = self._streams

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import (
     AlignedFrames,
     AlignmentReport,
@@ -62,6 +63,7 @@ class MemoryRecording:
         self._encoding, self._size, self._step = encoding, size, step
         self.source = EpisodeSource("block/episode_0001", Path("."), (), "memory:")
         self.faults: Sequence[Fault] = ()
+        self.intake: Sequence[IntakeEntry] = ()
         self.metadata: Mapping[str, Any] = {}
         self.asked: list[dict[str, list[int]]] = []
         self.streams: Mapping[str, Stream] = {

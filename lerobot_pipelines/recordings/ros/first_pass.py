@@ -23,11 +23,12 @@ from pydantic import TypeAdapter, ValidationError
 
 import lerobot_pipelines
 from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import EpisodeSource, Fault, Stamps, Stream, Vectors
 from lerobot_pipelines.recordings.ros.container import Rows
 
 # Of this module's files; another number makes all of them unknown.
-_FORMAT = 1
+_FORMAT = 2
 _SUFFIX = ".npz"
 
 # All kept passes together; the least recently used go first. One of a 10 GB bag has some 60 MB.
@@ -44,6 +45,7 @@ class FirstPass:
     stamps: dict[str, Stamps] = field(default_factory=dict)
     vectors: dict[str, Vectors] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    intake: tuple[IntakeEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class _About:
     messages: int
     streams: tuple[Stream, ...]
     faults: tuple[Fault, ...]
+    intake: tuple[IntakeEntry, ...]
 
 
 class KeptPass:
@@ -67,7 +70,10 @@ class KeptPass:
                 arrays = {name: file[name] for name in file.files}  # sums are checked here
             about = TypeAdapter(_About).validate_json(arrays.pop("about").tobytes())
             found = FirstPass(
-                about.messages, {one.name: one for one in about.streams}, faults=about.faults
+                about.messages,
+                {one.name: one for one in about.streams},
+                faults=about.faults,
+                intake=about.intake,
             )
             for number, name in enumerate(found.streams):
                 found.rows[name] = arrays[f"rows_{number}"]
@@ -81,7 +87,7 @@ class KeptPass:
 
     def save(self, found: FirstPass) -> None:
         """As far as there is room: nothing depends on it."""
-        about = _About(found.messages, tuple(found.streams.values()), found.faults)
+        about = _About(found.messages, tuple(found.streams.values()), found.faults, found.intake)
         arrays: dict[str, NDArray[Any]] = {
             "about": np.frombuffer(TypeAdapter(_About).dump_json(about), np.uint8)
         }

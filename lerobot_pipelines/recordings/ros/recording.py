@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
+from lerobot_pipelines.intake import Intake, IntakeEntry
 from lerobot_pipelines.model import (
     EpisodeSource,
     Fault,
@@ -76,6 +77,7 @@ class BagRecording(AlignedRows):
         faults: Sequence[Fault],
         close_all: Callable[[], None],
         kept: KeptPass | None = None,
+        intake: Sequence[IntakeEntry] = (),
     ) -> None:
         """``close_all`` is called by ``close``; ``kept`` is where the first pass may lie already.
 
@@ -96,6 +98,8 @@ class BagRecording(AlignedRows):
         )
         self._early_faults = (*faults, *file.faults, *plan.faults)
         self._late_faults = Faults()
+        self._early_intake = tuple(intake)
+        self._late_intake = Intake()
         self._plans = {entry.name: entry for entry in plan.streams}
         self._unread = dict(self._plans)
         self._found: dict[str, Stream] = {}
@@ -110,6 +114,12 @@ class BagRecording(AlignedRows):
         """What was left out of the bag and of its streams."""
         self._read(self._unread)
         return (*self._early_faults, *self._late_faults.list())
+
+    @property
+    def intake(self) -> Sequence[IntakeEntry]:
+        """What a person has to know of the bag and its streams."""
+        self._read(self._unread)
+        return (*self._early_intake, *self._late_intake.entries)
 
     def _stream(self, name: str) -> Stream:
         if name in self._unread:
@@ -137,6 +147,7 @@ class BagRecording(AlignedRows):
                 FirstPass(
                     *(len(self._file.index), self._found, self._rows, self._stamps),
                     *(self._vectors, tuple(self._late_faults.list())),
+                    self._late_intake.entries,
                 )
             )
             self._kept = None
@@ -151,6 +162,7 @@ class BagRecording(AlignedRows):
         self._vectors = found.vectors
         for fault in found.faults:
             self._late_faults.add(fault.stream, fault.where, fault.reason, fault.count)
+        self._late_intake.extend(found.intake)
         self._unread.clear()
         self._kept = None
 
@@ -158,7 +170,14 @@ class BagRecording(AlignedRows):
         surveys: list[Survey] = []
         for plan in [self._unread.pop(name) for name in names]:
             with self._left_out(plan):
-                surveys.append(Survey(plan, self._late_faults, with_values=self._limit is not None))
+                surveys.append(
+                    Survey(
+                        plan,
+                        self._late_faults,
+                        self._late_intake,
+                        with_values=self._limit is not None,
+                    )
+                )
         if surveys:
             walk(self._file, surveys)
         while surveys:
@@ -215,7 +234,7 @@ class BagRecording(AlignedRows):
             plan = self._plans[stream]
             if plan.kind is not StreamKind.VECTOR:
                 raise KeyError(f"{stream} holds pictures")
-            survey = Survey(plan, Faults(), with_values=True)
+            survey = Survey(plan, Faults(), Intake(), with_values=True)
             walk(self._file, [survey])
             rows, _, values = survey.finish(self._file.index.stamps)
             self._vectors[stream] = _spread(self._rows[stream], rows, values)

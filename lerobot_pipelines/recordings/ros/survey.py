@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.intake import Intake
 from lerobot_pipelines.model import Stamps, StreamKind, Vectors
 from lerobot_pipelines.recordings.calibration import calibrated, shifted
 from lerobot_pipelines.recordings.ros import pictures
@@ -44,7 +45,9 @@ def _where(received_ns: int) -> str:
 class Survey:
     """What the first pass learns of one stream."""
 
-    def __init__(self, plan: StreamPlan, faults: Faults, *, with_values: bool) -> None:
+    def __init__(
+        self, plan: StreamPlan, faults: Faults, intake: Intake, *, with_values: bool
+    ) -> None:
         """Raises ``Refused`` (missing_field) if the topic's type has not the field asked for."""
         self.plan = plan
         self.clock = plan.clock  # the one in use, once ``finish`` knows it
@@ -53,6 +56,7 @@ class Survey:
             # Tells which version of the robot's software defined the type.
             self.details["rihs01" if digest.startswith("RIHS01_") else "md5"] = digest
         self._faults = faults
+        self._intake = intake
         self._damage = Damage()
         self._with_values = with_values
         self._rows = array("q")
