@@ -10,7 +10,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from lerobot_pipelines.recorder.leaving import leave_orderly_on_sigterm
+from lerobot_pipelines.recorder.leaving import (
+    finish_before_exit,
+    leave_orderly_on_sigterm,
+    need_not_finish,
+)
 from lerobot_pipelines.recorder.priority import give_way
 from lerobot_pipelines.recorder.results import EpisodeResult, SaverStatus
 from lerobot_pipelines.recorder.target import Target, bytes_in, target_of
@@ -18,7 +22,6 @@ from lerobot_pipelines.recorder.target import Target, bytes_in, target_of
 _log = logging.getLogger(__name__)
 
 CANCELLED = "cancelled before its save began"
-_EXIT_POLL_S = 0.2
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +76,7 @@ class AsyncEpisodeSaver:
             self._submitted += 1
         leave_orderly_on_sigterm()
         self._start_worker()
-        threading.Thread(target=self._finish_with_main_thread, name="episode-saver-exit").start()
+        finish_before_exit(self.stop)
 
     def submit_episode(self, episode_buffer: Any, episode_index: int) -> bool:
         """Hand an episode over. True: it is saved in the background, and its result will say how.
@@ -144,6 +147,11 @@ class AsyncEpisodeSaver:
                 last_error=self._last_error,
                 worker_alive=self._worker is not None and self._worker.is_alive(),
             )
+
+    @property
+    def is_released(self) -> bool:
+        """Stopped, with nothing left to do: the dataset saves for itself again."""
+        return self._detached
 
     def stop(self, wait: bool = True, timeout: float | None = None) -> bool:
         """Accept no more episodes. True: nothing is left to do, and the dataset is released.
@@ -273,18 +281,11 @@ class AsyncEpisodeSaver:
 
     def _release(self) -> None:
         with self._releasing:
-            if not self._detached:
-                self._target.detach()
-            self._detached = True
-
-    def _finish_with_main_thread(self) -> None:
-        """Hold the process, which is about to end, until what was submitted is saved."""
-        main = threading.main_thread()
-        while main.is_alive():
             if self._detached:
                 return
-            time.sleep(_EXIT_POLL_S)
-        self.stop(wait=True)
+            self._detached = True
+            self._target.detach()
+        need_not_finish(self.stop)
 
 
 def _sentence(fault: BaseException) -> str:

@@ -1,18 +1,24 @@
 """Asynchronous saving as methods of a dataset: functions that work on any, and a mix-in.
 
 ``enable_async_saving`` gives a dataset object these functions as methods. Its ``save_episode``
-goes on working: it saves after the episodes submitted before it, and raises if it cannot.
+goes on working: it saves after the episodes submitted before it, and raises if it cannot. lerobot's
+own endings (``finalize``, ``push_to_hub``, ``VideoEncodingManager``) wait for what was submitted.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
 from lerobot_pipelines.recorder.async_saver import AsyncEpisodeSaver
+from lerobot_pipelines.recorder.endings import wait_before_endings
 from lerobot_pipelines.recorder.results import EpisodeResult, SaveFailed, SaverStatus
 
+_log = logging.getLogger(__name__)
+
 _SAVER = "_async_episode_saver"
+_UNDO_ENDINGS = "_async_endings_undone"
 
 
 def enable_async_saving(
@@ -26,6 +32,7 @@ def enable_async_saving(
         return saver
     saver = AsyncEpisodeSaver(dataset, max_queue_size, save_timeout, **options)
     setattr(dataset, _SAVER, saver)
+    setattr(dataset, _UNDO_ENDINGS, wait_before_endings(dataset, partial(_wait_for_all, saver)))
     for function in (*_METHODS, save_episode):
         if function is save_episode or not hasattr(type(dataset), function.__name__):
             setattr(dataset, function.__name__, partial(function, dataset))
@@ -53,6 +60,10 @@ def save_episode(dataset: Any, episode_data: Any = None, **options: Any) -> None
     ``options`` are lerobot's for encoding, which is the saver's own business here.
     """
     saver = _enabled(dataset)
+    if saver.is_released:
+        disable_async_saving(dataset)
+        dataset.save_episode(*([] if episode_data is None else [episode_data]), **options)
+        return
     buffer = dataset.episode_buffer if episode_data is None else episode_data
     result = saver.save_in_place(buffer, _index_of(buffer, saver))
     if not result.success:
@@ -81,6 +92,8 @@ def disable_async_saving(dataset: Any, wait: bool = True, timeout: float | None 
         return True
     stopped = saver.stop(wait, timeout)
     if stopped:
+        if (undo := dataset.__dict__.pop(_UNDO_ENDINGS, None)) is not None:
+            undo()
         for name in (_SAVER, "save_episode", *(function.__name__ for function in _METHODS)):
             dataset.__dict__.pop(name, None)
     return stopped
@@ -104,6 +117,18 @@ class AsyncSavingMixin:
     wait_for_async_saves = wait_for_async_saves
     get_async_save_results = get_async_save_results
     disable_async_saving = disable_async_saving
+
+
+def _wait_for_all(saver: AsyncEpisodeSaver) -> None:
+    """Raises ``SaveFailed`` if a save hangs: what is not complete must not be uploaded."""
+    if not saver.wait_for_completion():
+        status = saver.get_status()
+        raise SaveFailed(
+            f"{status['pending_tasks']} episodes are not saved, because a save hangs "
+            f"({status['last_error']}); the dataset is not complete"
+        )
+    if failed := saver.get_status()["total_failed"]:
+        _log.warning("%d episodes were not saved and are not in the dataset", failed)
 
 
 def _saver_of(dataset: Any) -> AsyncEpisodeSaver | None:

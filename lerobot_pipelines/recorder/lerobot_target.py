@@ -70,7 +70,8 @@ class LerobotTarget:
         left = list(self._spool.submitted())
         numbers = [episode.number for episode in left]
         self._next_take = max([dataset.meta.total_episodes, *(number + 1 for number in numbers)])
-        dataset.image_writer = PictureWriter(compressed=dataset.meta.image_keys)
+        self._pictures = PictureWriter(compressed=dataset.meta.image_keys)
+        dataset.image_writer = self._pictures
         if "_streaming_encoder" in dataset.__dict__:
             # It holds one episode at a time, in memory.
             dataset._streaming_encoder = None
@@ -82,7 +83,7 @@ class LerobotTarget:
 
     def detach(self) -> None:
         dataset = self._dataset
-        dataset.image_writer.stop()
+        self._pictures.stop()
         for name in _REPLACED:
             dataset.__dict__.pop(name, None)
         for name, value in self._found.items():
@@ -106,7 +107,7 @@ class LerobotTarget:
             if not buffer["size"]:
                 raise ValueError("the episode has no frames")
             # Nearly all of them are on disk; then the episode survives whatever comes.
-            self._dataset.image_writer.wait_for(number)
+            self._pictures.wait_for(number)
             return self._spool.put(number, episode_index, buffer, self._cameras)
         except BaseException:
             self._spool.discard(number)
@@ -166,14 +167,20 @@ class LerobotTarget:
         """Throw the take away. ``delete_images`` is lerobot's and always so."""
         number = int(self._dataset.episode_buffer["episode_index"])
         self._dataset.episode_buffer = self._create_buffer()
-        self._dataset.image_writer.discard(number)
+        self._pictures.discard(number)
         self._spool.discard(number)
 
     def _picture_path(self, episode_index: int, image_key: str, frame_index: int) -> Path:
-        """Pictures are written into the spool: the dataset's folder is the saver's alone."""
+        """Pictures are written into the spool: the dataset's folder is the saver's alone.
+
+        Those of other episodes, which ``VideoEncodingManager`` asks for in order to remove them,
+        are where lerobot has them: takes that wait in the spool are not its business.
+        """
         path: Path = self._class._get_image_file_path(
             self._dataset, episode_index, image_key, frame_index
         )
+        if episode_index != self._dataset.episode_buffer["episode_index"]:
+            return path
         return self._spool.pictures(episode_index) / image_key / path.name
 
     def _with_pictures(

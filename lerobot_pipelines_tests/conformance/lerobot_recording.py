@@ -15,11 +15,12 @@ import random
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from lerobot.datasets import lerobot_dataset
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.video_utils import VideoEncodingManager
 
 from lerobot_pipelines.recorder import enable_async_saving
 from lerobot_pipelines.recorder.picture_writer import png
@@ -115,6 +116,44 @@ def until_killed(root: Path, first: int) -> None:
         label += 1
 
 
+class _Hub:
+    """Answers in place of the hub, and says what it was given."""
+
+    uploads: ClassVar[list[tuple[int, int, int]]] = []
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        def answer(*_: Any, **options: Any) -> bool:
+            if name.startswith("upload"):
+                root = Path(options["folder_path"])
+                info = json.loads((root / "meta/info.json").read_text())
+                videos = len(list(root.glob("videos/**/*.mp4")))
+                rows = len(list(root.glob("data/**/*.parquet")))
+                _Hub.uploads.append((info["total_episodes"], rows, videos))
+            return False
+
+        return answer
+
+
+def ended_by_lerobot(root: Path, episodes: int) -> dict[str, Any]:
+    """In the order of lerobot's own recording program, one take left unfinished."""
+    lerobot_dataset.HfApi = _Hub
+    dataset = opened(root)
+    enable_async_saving(dataset)
+    with VideoEncodingManager(dataset):
+        for label in range(episodes):
+            record(dataset, label)
+            dataset.save_episode_async()
+        record(dataset, episodes)
+        seen = dataset.num_episodes
+    after = dataset.num_episodes
+    with contextlib.suppress(OSError):  # the card is checked by a server that is not there
+        dataset.push_to_hub(tag_version=False)
+    return {"before": seen, "after": after, "uploads": _Hub.uploads}
+
+
 def recovered(root: Path) -> dict[str, Any]:
     report = recover_dataset(root)
     results = save_waiting(root, REPO)
@@ -206,6 +245,8 @@ def main() -> None:
         until_killed(root, order["first"])
     elif what == "recover":
         result = recovered(root)
+    elif what == "end":
+        result = ended_by_lerobot(root, order["episodes"])
     else:
         result = loaded(root)
     print(json.dumps(result))

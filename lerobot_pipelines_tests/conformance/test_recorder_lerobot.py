@@ -57,6 +57,16 @@ def test_kills_at_random_moments_lose_no_submitted_episode(fmt: Format, tmp_path
     assert loaded["labels"] == sorted(loaded["labels"])
 
 
+def test_lerobots_own_ending_waits_for_the_episodes_under_way(fmt: Format, tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    told = _call(fmt, root, "end", episodes=4)
+    assert told["before"] < 4, "everything was saved already, so nothing was tested"
+    assert told["after"] == 4
+    assert told["uploads"] == [[4, 4, 4]]
+    loaded = _call(fmt, root, "load")
+    assert loaded["faults"] == [] and loaded["labels"] == [0, 1, 2, 3]
+
+
 def _record_until_killed(fmt: Format, root: Path, first: int, seconds: float) -> list[int]:
     process = subprocess.Popen(
         _command(fmt, root, "record", first=first),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +97,96 @@ def test_the_methods_say_that_they_must_be_enabled(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="enable_async_saving"):
         MixedDataset(tmp_path).save_episode_async()
     assert MixedDataset(tmp_path).disable_async_saving()
+
+
+class EndingDataset(RecordingDataset):
+    """Ends as lerobot's does: by methods, or by ``VideoEncodingManager``'s first question."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.episodes_since_last_encoding = 0
+        self.seen: list[tuple[str, int]] = []
+
+    def finalize(self) -> None:
+        self.seen.append(("finalize", self.total_episodes))
+
+    def push_to_hub(self, branch: str | None = None) -> str | None:
+        self.seen.append(("push_to_hub", self.total_episodes))
+        return branch
+
+
+def _submitted_slowly(dataset: EndingDataset, episodes: int) -> None:
+    dataset.may_save.clear()
+    for label in range(episodes):
+        dataset.add_frame(label)
+        assert dataset.save_episode_async()  # type: ignore[attr-defined]
+    threading.Timer(0.2, dataset.may_save.set).start()
+
+
+def test_lerobots_own_endings_wait_for_what_was_submitted(tmp_path: Path) -> None:
+    dataset = EndingDataset(tmp_path / "dataset")
+    enable_async_saving(dataset)
+    _submitted_slowly(dataset, 3)
+    dataset.finalize()
+    _submitted_slowly(dataset, 2)
+    assert dataset.push_to_hub(branch="b") == "b"
+    _submitted_slowly(dataset, 1)
+    assert dataset.episodes_since_last_encoding == 0
+    assert dataset.total_episodes == 6
+    assert dataset.seen == [("finalize", 3), ("push_to_hub", 5)]
+    dataset.episodes_since_last_encoding = 2
+    assert dataset.disable_async_saving()  # type: ignore[attr-defined]
+    assert type(dataset) is EndingDataset and dataset.episodes_since_last_encoding == 2
+    assert "finalize" not in vars(dataset)
+
+
+def test_a_dataset_whose_save_hangs_is_not_uploaded(tmp_path: Path) -> None:
+    dataset = EndingDataset(tmp_path / "dataset")
+    enable_async_saving(dataset, save_timeout=0.1)
+    dataset.may_save.clear()
+    dataset.add_frame(1)
+    dataset.save_episode_async()  # type: ignore[attr-defined]
+    with pytest.raises(SaveFailed, match="1 episodes are not saved"):
+        dataset.push_to_hub()
+    assert dataset.seen == []
+    dataset.may_save.set()
+    assert dataset._async_episode_saver.get_results(30)  # type: ignore[attr-defined]
+    while not dataset.disable_async_saving():  # type: ignore[attr-defined]
+        time.sleep(0.01)
+    dataset.push_to_hub()
+    assert dataset.seen == [("push_to_hub", 1)]
+
+
+def test_a_dataset_whose_saver_was_stopped_saves_for_itself_again(dataset: Any) -> None:
+    saver = enable_async_saving(dataset)
+    dataset.add_frame(7)
+    dataset.save_episode_async()
+    assert saver.stop()
+    dataset.add_frame(8)
+    dataset.save_episode()
+    assert dataset.labels() == [7, 8]
+
+
+def test_saves_at_exit_may_still_use_executors(tmp_path: Path) -> None:
+    code = f"""
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import time
+from lerobot_pipelines.recorder import AsyncEpisodeSaver
+
+class Pooled:
+    def save_episode(self, buffer):
+        time.sleep(0.3)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(Path({str(tmp_path)!r}, str(buffer)).touch).result()
+
+saver = AsyncEpisodeSaver(Pooled())
+for k in range(3):
+    assert saver.submit_episode(k, k)
+raise SystemExit("robot unplugged")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == "robot unplugged\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
