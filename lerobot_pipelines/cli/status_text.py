@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # A fleet with a broken camera refuses thousands; the newest of them are no more telling.
 MOST_SHOWN = 20
-STATES = ("pending", "converted", "refused")
+STATES = ("pending", "converted", "stale", "damaged", "refused")
+# Named only where there are some: they ask for a person, or for a repair.
+UNUSUAL = ("stale", "damaged")
 
 Runs = Mapping[str, int]
 
@@ -28,7 +30,11 @@ def status_json(status: Status, runs: Runs | None) -> dict[str, Any]:
 
 def headline(status: Status, runs: Runs | None) -> str:
     """One line: where it stands, how fast it goes, how long it will take."""
-    parts = [f"{getattr(status, state)} {state}" for state in STATES]
+    parts = [
+        f"{getattr(status, state)} {state}"
+        for state in STATES
+        if state not in UNUSUAL or getattr(status, state)
+    ]
     if runs is not None:
         parts += [f"{count} runs {state}" for state, count in runs.items()]
     parts.append(f"{status.per_minute:.1f} a minute")
@@ -45,9 +51,7 @@ def source_rows(status: Status) -> list[list[object]]:
     return [
         [
             one.source or "(all)",
-            one.pending,
-            one.converted,
-            one.refused,
+            *(getattr(one, state) for state in STATES),
             _when(one.last_update_s),
         ]
         for one in status.sources

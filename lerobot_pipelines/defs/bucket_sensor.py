@@ -23,10 +23,11 @@ from lerobot_pipelines.defs import naming, runs
 from lerobot_pipelines.defs.cursor import FINGERPRINT_DIGITS, BucketCursor, from_after
 from lerobot_pipelines.defs.jobs import run_tags
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.defs.sightings import Sighting, Verdict, look_at_all
 from lerobot_pipelines.pipeline.discovery import list_names
+from lerobot_pipelines.pipeline.episode_state import EpisodeState, State
 from lerobot_pipelines.pipeline.keys import decode_key, decode_keys, encode_key
 from lerobot_pipelines.pipeline.retries import list_retries
+from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all
 from lerobot_pipelines.pipeline.tree import Probes
 from lerobot_pipelines.pipeline.workspace import Workspace
 
@@ -188,18 +189,19 @@ def _judge(
         tick.waiting.append(sighting)
         return
     quiet_s = config.storage.scanner.quiet_period_s
-    is_open = sighting.verdict is Verdict.NONE and not sighting.is_marked and quiet_s > 0
+    is_open = sighting.is_taken_at_sight and not sighting.is_marked and quiet_s > 0
     if is_open and not cursor.is_settled(
         sighting.partition, sighting.fingerprint, time.time(), quiet_s
     ):
-        tick.waiting.append(replace(sighting, waiting=f"to be seen unchanged for {quiet_s:g} s"))
+        state = EpisodeState(State.WAITING, f"to be seen unchanged for {quiet_s:g} s")
+        tick.waiting.append(replace(sighting, state=state))
         return
     cursor.settle(sighting.partition)
     if is_new:
         tick.added.append(sighting.partition)
     content = sighting.fingerprint[:FINGERPRINT_DIGITS]
     cursor.remember(sighting.partition, content)
-    if sighting.verdict is not Verdict.NONE:
+    if not sighting.is_taken_at_sight:
         return
     if runs.latest_requested(instance, config.dataset.name, sighting.partition) == content:
         return  # its run is under way, or failed for good: retrying that is the rescan's business

@@ -20,16 +20,12 @@ from lerobot_pipelines.defs import naming, runs
 from lerobot_pipelines.defs.bucket_sensor import episode_tags
 from lerobot_pipelines.defs.cursor import FINGERPRINT_DIGITS
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.defs.sightings import (
-    Sighting,
-    Verdict,
-    look_at_all,
-    settled_by_ledger,
-)
 from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.discovery import Names, list_names
+from lerobot_pipelines.pipeline.episode_state import State
 from lerobot_pipelines.pipeline.keys import decode_keys, encode_key
 from lerobot_pipelines.pipeline.lifecycle import clean_up
+from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all, settled_by_ledger
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 # An episode that kills its worker five times (out of memory, say) needs a person.
@@ -91,14 +87,14 @@ def evaluate(
     busy = runs.busy_partitions(runs.unfinished_runs(instance, name))
     requests: list[dg.RunRequest] = []
     added: list[str] = []
-    verdicts: Counter[str] = Counter()
+    states: Counter[State] = Counter()
     for sighting in _looks(workspace, keys, seed, report, min(budget_s, LOOKING_BUDGET_S)):
         if sighting.error is not None:
             report.append(f"episode {sighting.key}: {sighting.error}")
             continue
-        verdicts[sighting.verdict] += 1
-        needed = sighting.verdict in (Verdict.NONE, Verdict.REVISABLE)
-        if not needed or sighting.waiting is not None or sighting.partition in busy:
+        if sighting.state is not None:
+            states[sighting.state.state] += 1
+        if not sighting.is_taken_by_rescan or sighting.partition in busy:
             continue
         request = _request(instance, config, sighting, report)
         if request is None:
@@ -108,9 +104,9 @@ def evaluate(
         if len(requests) >= config.storage.scanner.max_requests_per_tick:
             report.append("more episodes than one rescan requests; the rest follows")
             break
-    if verdicts[Verdict.STALE]:
+    if states[State.STALE]:
         report.append(
-            f"{verdicts[Verdict.STALE]} episodes are of another configuration; a backfill of "
+            f"{states[State.STALE]} episodes are of another configuration; a backfill of "
             f"{name}/{naming.RAW} and what follows brings them up to date"
         )
     if added:
@@ -144,13 +140,18 @@ def _looks(
     sightings: list[Sighting] = []
     looks = look_at_all(workspace, order, time.time_ns(), settled=settled, run_length=RUN_LENGTH)
     for looked_at, sighting in enumerate(looks, start=1):
-        if sighting.verdict is not Verdict.FINAL or sighting.error is not None:
+        if sighting.error is not None or _is_open(sighting):
             sightings.append(sighting)
         if time.monotonic() > deadline:
             left = len(order) - looked_at
             report.append(f"{left} of {len(order)} episodes left for a later rescan")
             break
     return sorted(sightings, key=lambda sighting: sighting.key)
+
+
+def _is_open(sighting: Sighting) -> bool:
+    final = (State.CONVERTED, State.REFUSED)
+    return sighting.state is not None and sighting.state.state not in final
 
 
 def _order(keys: Sequence[str], seed: str) -> list[str]:

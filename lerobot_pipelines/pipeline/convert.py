@@ -16,7 +16,6 @@ from multiprocessing.queues import Queue
 from queue import Empty
 from typing import Literal
 
-from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets import DatasetUpdate
 from lerobot_pipelines.datasets.records import EpisodeRecord
@@ -29,8 +28,15 @@ from lerobot_pipelines.pipeline.discovery import (
     list_episode_keys,
     list_members,
 )
+from lerobot_pipelines.pipeline.episode_state import (
+    Content,
+    State,
+    decide,
+    verdict_of_record,
+    versions_of,
+)
 from lerobot_pipelines.pipeline.fetch import kept_open
-from lerobot_pipelines.pipeline.metadata import CODE_VERSION, describe_episode
+from lerobot_pipelines.pipeline.metadata import describe_episode
 from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.videos import encode_episode
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
@@ -102,9 +108,9 @@ def current_record(workspace: Workspace, key: str) -> EpisodeRecord | None:
     except (ObjectNotFound, Refused):
         return None
     members = list_members(workspace.storage, workspace.config, key)
-    current = (fingerprint(members), dataset_hash(workspace.config), CODE_VERSION)
-    made_from = (record.fingerprint, record.config_hash, record.code_version)
-    return record if made_from == current else None
+    content = Content(fingerprint(members) if members else "")
+    state = decide(content, [verdict_of_record(record)], versions_of(workspace.config)).state
+    return record if state in (State.CONVERTED, State.REFUSED) else None
 
 
 def convert_dataset(
@@ -203,13 +209,9 @@ def _outcome(record: EpisodeRecord, status: Literal["converted", "unchanged"]) -
     rows = sum(segment.length for segment in record.segments)
     if record.passed:
         return EpisodeOutcome(record.key, status, rows=rows)
-    broken = [check for check in record.checks if not check.passed and check.severity == "error"]
+    verdict = verdict_of_record(record)
     return EpisodeOutcome(
-        record.key,
-        "refused",
-        rows=rows,
-        reason=f"check:{broken[0].name}",
-        message="; ".join(check.description for check in broken),
+        record.key, "refused", rows=rows, reason=verdict.reason, message=verdict.message
     )
 
 

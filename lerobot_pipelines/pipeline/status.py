@@ -2,7 +2,7 @@
 
 Listings of folders, verdicts and refusals, and the dataset's ledger; no episode's files are listed.
 So content that was changed under a verdict still counts as converted here, until the sensor or
-``scan --full`` has looked at it.
+``scan --full`` has looked at it. All else is as ``episode_state`` decides for everybody.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lerobot_pipelines.errors import Reason
 from lerobot_pipelines.pipeline.dataset import dataset_sizes, dataset_snapshots, is_up_to_date
 from lerobot_pipelines.pipeline.discovery import list_names, source_of
-from lerobot_pipelines.pipeline.verdicts import Outcome, Refusal, VerdictReader
+from lerobot_pipelines.pipeline.episode_state import State, bad_name
+from lerobot_pipelines.pipeline.verdicts import Outcome, Refusal, VerdictReader, refusal_of
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 # The speed is that of the last hour, so that a night's pause does not count.
@@ -25,11 +25,18 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """``source`` is "" for a dataset without sources. ``last_update_s``: since 1970, or None."""
+    """``source`` is "" for a dataset without sources. ``last_update_s``: since 1970, or None.
+
+    ``stale`` and ``damaged`` episodes were converted and are not as they should be: with another
+    configuration or program, or with a verdict that cannot be read. ``pending`` ones have no
+    verdict, or one that the present configuration does away with.
+    """
 
     source: str
     pending: int
     converted: int
+    stale: int
+    damaged: int
     refused: int
     last_update_s: float | None
 
@@ -49,6 +56,8 @@ class Status:
     taken_s: float
     pending: int
     converted: int
+    stale: int
+    damaged: int
     refused: int
     sources: tuple[SourceStatus, ...]
     refusals: tuple[Refusal, ...]
@@ -63,7 +72,7 @@ class Status:
 
     @property
     def episodes(self) -> int:
-        return self.pending + self.converted + self.refused
+        return self.pending + self.converted + self.stale + self.damaged + self.refused
 
 
 class StatusReader:
@@ -78,10 +87,9 @@ class StatusReader:
         snapshots = dataset_snapshots(workspace)
         outcomes = self._verdicts.read(snapshots.values())
         names = list_names(workspace.storage, config, known=outcomes.keys())
-        bad = {key: Refusal(key, str(Reason.BAD_NAME), fault) for key, fault in names.bad}
         there = {key: outcomes[key] for key in names.keys if key in outcomes}
-        there |= {key: Outcome(0, refusal) for key, refusal in bad.items()}
-        sources = _by_source(workspace, [*names.keys, *bad], there)
+        there |= {key: Outcome(0, bad_name(fault)) for key, fault in names.bad}
+        sources = _by_source(workspace, [*names.keys, *(key for key, _ in names.bad)], there)
         pending = sum(source.pending for source in sources)
         per_minute = _per_minute([one.modified_ns for one in there.values()], now_ns)
         return Status(
@@ -89,9 +97,15 @@ class StatusReader:
             taken_s=now_ns / SECOND_NS,
             pending=pending,
             converted=sum(source.converted for source in sources),
+            stale=sum(source.stale for source in sources),
+            damaged=sum(source.damaged for source in sources),
             refused=sum(source.refused for source in sources),
             sources=sources,
-            refusals=tuple(one.refusal for one in there.values() if one.refusal is not None),
+            refusals=tuple(
+                refusal_of(key, one.state)
+                for key, one in there.items()
+                if one.state.state is State.REFUSED
+            ),
             per_minute=per_minute,
             seconds_left=pending / per_minute * 60 if pending and per_minute else None,
             datasets=tuple(
@@ -114,13 +128,16 @@ def _by_source(
 
 def _source(name: str, keys: Sequence[str], outcomes: Mapping[str, Outcome]) -> SourceStatus:
     ended = [outcomes[key] for key in keys if key in outcomes]
-    refused = sum(one.refusal is not None for one in ended)
+    states = Counter(one.state.state for one in ended)
+    shown = (State.CONVERTED, State.STALE, State.DAMAGED, State.REFUSED)
     newest_ns = max((one.modified_ns for one in ended), default=0)
     return SourceStatus(
         source=name,
-        pending=len(keys) - len(ended),
-        converted=len(ended) - refused,
-        refused=refused,
+        pending=len(keys) - sum(states[state] for state in shown),
+        converted=states[State.CONVERTED],
+        stale=states[State.STALE],
+        damaged=states[State.DAMAGED],
+        refused=states[State.REFUSED],
         last_update_s=newest_ns / SECOND_NS if newest_ns else None,
     )
 

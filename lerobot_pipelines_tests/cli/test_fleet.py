@@ -78,9 +78,10 @@ def test_monitor_agrees_with_the_bucket_for_each_source(fleet: Path) -> None:
     assert (status["pending"], status["converted"], status["refused"]) == (1, 3, 1)
     by_source = {one.pop("source"): one for one in status["sources"]}
     assert by_source["robot_1"].pop("last_update_s") > 1.7e9
-    assert by_source["robot_1"] == {"pending": 0, "converted": 2, "refused": 0}
+    none_of = {"stale": 0, "damaged": 0}
+    assert by_source["robot_1"] == {"pending": 0, "converted": 2, "refused": 0, **none_of}
     assert by_source["robot_2"].pop("last_update_s") > 1.7e9
-    assert by_source["robot_2"] == {"pending": 1, "converted": 1, "refused": 1}
+    assert by_source["robot_2"] == {"pending": 1, "converted": 1, "refused": 1, **none_of}
     assert by_source["robot_3"]["last_update_s"] is None
     assert status["reasons"] == {"missing_camera": 1}
     assert status["refusals"][0]["key"] == "robot_2/block/bad"
@@ -93,7 +94,7 @@ def test_monitor_for_people_names_the_refused_and_the_reasons(fleet: Path) -> No
     text = call("monitor", fleet).stdout
     assert "1 pending, 3 converted, 1 refused" in text
     assert re.search(r"robot_2/block/bad\s+missing_camera", text)
-    assert re.search(r"robot_3\s+0\s+0\s+0\s+-", text)
+    assert re.search(r"robot_3\s+0\s+0\s+0\s+0\s+0\s+-", text)
 
 
 def test_prometheus_text_is_one_family_after_another(fleet: Path) -> None:

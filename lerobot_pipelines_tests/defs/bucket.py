@@ -11,6 +11,7 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.records import CheckResult, EpisodeRecord
 from lerobot_pipelines.pipeline.artifacts import FailureRecord, episode_keys, write_artifact
 from lerobot_pipelines.pipeline.discovery import fingerprint, list_members
+from lerobot_pipelines.pipeline.metadata import CODE_VERSION
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 
 
@@ -53,7 +54,7 @@ class Bucket:
             source=None,
             fingerprint=self.fingerprint(key),
             config_hash=config_hash or dataset_hash(self.config),
-            code_version="1",
+            code_version=CODE_VERSION,
             fps=30,
             robot_type="robot",
             frames_key="frames",

@@ -205,7 +205,7 @@ def test_a_tick_without_news_reads_no_verdicts(
     def forbidden(*_: object) -> object:
         raise AssertionError("a verdict was read")
 
-    monkeypatch.setattr("lerobot_pipelines.defs.sightings.verdict_on", forbidden)
+    monkeypatch.setattr("lerobot_pipelines.pipeline.sightings.state_of", forbidden)
     cursor = BucketCursor.parse(daemon.cursors["demo_bucket"])
     tick = evaluate(daemon.bucket.workspace, daemon.instance, cursor)
     assert tick.looked_at == 5

@@ -57,6 +57,9 @@ def command(
 ) -> int:
     """Show pending, converted and refused episodes, with reasons, speed and time left.
 
+    "stale" episodes were converted with another configuration or program, and a backfill renews
+    them; of "damaged" ones the verdict cannot be read (see "repair").
+
     Everything is computed from the bucket, so it is the same from every machine, with or without
     Dagster. Only folders and verdicts are listed; "scan --full" also compares every episode's
     files with its verdict.

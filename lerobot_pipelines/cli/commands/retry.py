@@ -81,13 +81,15 @@ def command(
 
 def _refused(workspace: Workspace, reason: str | None) -> list[str]:
     from lerobot_pipelines.pipeline.dataset import dataset_snapshots
-    from lerobot_pipelines.pipeline.verdicts import VerdictReader
+    from lerobot_pipelines.pipeline.episode_state import State
+    from lerobot_pipelines.pipeline.verdicts import VerdictReader, refusal_of
 
     outcomes = VerdictReader(workspace).read(dataset_snapshots(workspace).values())
     return [
         key
         for key, outcome in sorted(outcomes.items())
-        if outcome.refusal is not None and reason in (None, outcome.refusal.reason)
+        if outcome.state.state in (State.REFUSED, State.REOPENED)
+        and reason in (None, refusal_of(key, outcome.state).reason)
     ]
 
 

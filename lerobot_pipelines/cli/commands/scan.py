@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,13 +19,9 @@ from lerobot_pipelines.cli.configuration import (
 )
 
 if TYPE_CHECKING:
-    from lerobot_pipelines.model import Member
-    from lerobot_pipelines.pipeline.artifacts import FailureRecord
-    from lerobot_pipelines.pipeline.listing import Listing
     from lerobot_pipelines.pipeline.verdicts import Outcome
     from lerobot_pipelines.pipeline.workspace import Workspace
 
-LOOK_THREADS = 8
 RUN_LENGTH = 50
 
 
@@ -58,9 +53,16 @@ def command(
     \b
       waiting    not complete yet, with the reason; the sensor does not take it so far
       new        complete, and not converted yet
-      changed    converted, but content, configuration or program changed since
+      changed    its content is another one than was converted or refused
+      reopened   refused with another configuration; this one may let it in
+      damaged    converted, but what was made of it is missing or broken (see "repair")
+      stale      converted with another configuration or program; a backfill renews it
       converted  its rows are ready for the dataset
       refused    cannot be part of the dataset, with the reason
+      gone       its recording is no longer in the bucket; it stays in the dataset
+
+    By itself the sensor takes what is new or changed, and the rescan what is reopened or damaged as
+    well; "convert" takes what is stale, too.
 
     \b
     Examples:
@@ -76,10 +78,9 @@ def command(
     """
     from lerobot_pipelines.cli.roots import place
     from lerobot_pipelines.cli.tables import Column, left, right, show_json, show_table
-    from lerobot_pipelines.errors import Reason
     from lerobot_pipelines.pipeline.dataset import dataset_snapshots
     from lerobot_pipelines.pipeline.discovery import list_names
-    from lerobot_pipelines.pipeline.failures import list_failures
+    from lerobot_pipelines.pipeline.episode_state import bad_name, without_recording
     from lerobot_pipelines.pipeline.verdicts import VerdictReader
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
@@ -90,13 +91,14 @@ def command(
     known = frozenset[str]() if full else outcomes.keys()
     listed = list_names(workspace.storage, resolved, known=known)
     if full:
-        failures = {failure.key: failure for failure in list_failures(workspace)}
-        episodes = _episodes(workspace, listed.keys, failures)
+        episodes = list(_looked_at(workspace, listed.keys))
     else:
-        episodes = [_known(key, outcomes.get(key)) for key in listed.keys]
-    episodes += [
-        _row(key, "refused", reason=f"{Reason.BAD_NAME}: {fault}") for key, fault in listed.bad
-    ]
+        episodes = [_quick(key, outcomes.get(key)) for key in listed.keys]
+    others = {key: bad_name(fault) for key, fault in listed.bad}
+    if not listed.unreadable:  # what lies below would look as if it were gone
+        missing = sorted(outcomes.keys() - set(listed.keys))
+        others |= {key: gone for key in missing if (gone := without_recording(outcomes[key].state))}
+    episodes += [_row(key, one.state, reason=one.why) for key, one in others.items()]
     counts = Counter(episode["state"] for episode in episodes)
     if as_json:
         show_json({"dataset": workspace.dataset, "counts": counts, "episodes": episodes})
@@ -114,83 +116,22 @@ def command(
     return exits.OK if episodes else exits.NOTHING
 
 
-def _known(key: str, outcome: Outcome | None) -> dict[str, Any]:
+def _quick(key: str, outcome: Outcome | None) -> dict[str, Any]:
     """What the verdict says of an episode, whatever its files are now."""
     if outcome is None:
         return _row(key, "new")
-    if outcome.refusal is None:
-        return _row(key, "converted")
-    return _row(key, "refused", reason=f"{outcome.refusal.reason}: {outcome.refusal.message}")
+    return _row(key, outcome.state.state, rows=outcome.state.rows, reason=outcome.state.why)
 
 
-def _episodes(
-    workspace: Workspace, keys: Sequence[str], failures: Mapping[str, FailureRecord]
-) -> list[dict[str, Any]]:
-    """A row for each; neighbours share the listings of their files."""
-    from lerobot_pipelines.pipeline.listing import look_at_many
+def _looked_at(workspace: Workspace, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    from lerobot_pipelines.pipeline.sightings import look_at_all, settled_by_ledger
 
-    def rows(run: Sequence[str]) -> dict[str, dict[str, Any]]:
-        looks = look_at_many(workspace.storage, workspace.config, run)
-        return {key: _episode(workspace, key, look, failures.get(key)) for key, look in looks}
-
-    runs = [keys[start : start + RUN_LENGTH] for start in range(0, len(keys), RUN_LENGTH)]
-    with ThreadPoolExecutor(LOOK_THREADS) as pool:
-        return [
-            found[key] for run, found in zip(runs, pool.map(rows, runs), strict=True) for key in run
-        ]
-
-
-def _episode(
-    workspace: Workspace, key: str, look: Listing | Exception, failure: FailureRecord | None
-) -> dict[str, Any]:
-    from lerobot_pipelines.errors import Refused
-    from lerobot_pipelines.pipeline.discovery import why_not_ready
-
-    if isinstance(look, Refused):
-        return _row(key, "refused", reason=f"{look.reason}: {look.message}")
-    if isinstance(look, Exception):
-        raise look
-    members = look.members
-    missing = why_not_ready(workspace.config, key, look, members, time.time_ns())
-    state, rows, reason = _state(workspace, key, members, failure, missing)
-    size = sum(member.size for member in members)
-    return _row(key, state, len(members), size, rows, reason)
-
-
-def _state(
-    workspace: Workspace,
-    key: str,
-    members: Sequence[Member],
-    failure: FailureRecord | None,
-    missing: str | None,
-) -> tuple[str, int | None, str | None]:
-    """State, rows, and why it is not in the dataset."""
-    from lerobot_pipelines.config.hashing import dataset_hash
-    from lerobot_pipelines.datasets.records import EpisodeRecord
-    from lerobot_pipelines.errors import Refused
-    from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
-    from lerobot_pipelines.pipeline.discovery import fingerprint
-    from lerobot_pipelines.pipeline.metadata import CODE_VERSION
-    from lerobot_pipelines.storage.base import ObjectNotFound
-
-    record, changed = None, None
-    try:
-        record = read_artifact(workspace, episode_keys(workspace, key).record, EpisodeRecord)
-    except ObjectNotFound:
-        pass
-    except Refused:
-        changed = "its record is of another version"
-    current = (fingerprint(members), dataset_hash(workspace.config), CODE_VERSION)
-    if record and (record.fingerprint, record.config_hash, record.code_version) == current:
-        rows = sum(segment.length for segment in record.segments)
-        broken = [check for check in record.checks if not check.passed]
-        errors = [check.description for check in broken if check.severity == "error"]
-        return ("refused", rows, "; ".join(errors)) if errors else ("converted", rows, None)
-    if missing is not None:
-        return "waiting", None, missing
-    if failure is not None:
-        return "refused", None, f"{failure.reason}: {failure.message}"
-    return ("changed" if record or changed else "new"), None, changed
+    settled = settled_by_ledger(workspace)
+    looks = look_at_all(workspace, keys, time.time_ns(), settled=settled, run_length=RUN_LENGTH)
+    for one in looks:
+        assert one.state is not None  # nothing is remembered here
+        files, size = (None, None) if one.error is not None else (one.files, one.size)
+        yield _row(one.key, one.state.state, files, size, one.state.rows, one.state.why)
 
 
 def _row(
@@ -203,7 +144,7 @@ def _row(
 ) -> dict[str, Any]:
     return {
         "key": key,
-        "state": state,
+        "state": str(state),
         "files": files,
         "bytes": size,
         "rows": rows,
