@@ -12,21 +12,7 @@ from lerobot_pipelines.alignment.search import NS_PER_S
 from lerobot_pipelines.config.schema import DatasetConfig, TimelineKind
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Stamps
-
-
-def period_ns(intervals: NDArray[np.int64]) -> float | None:
-    """The period of a clock from the intervals between its stamps; None without any.
-
-    Each interval counts as the whole number of median intervals nearest to it, so that missing
-    stamps do not slow the clock down. The median alone is off by up to 2 % on cameras whose jitter
-    is lopsided (measured: 29.4 for a true 30 Hz) and by 4 % on stamps of whole milliseconds. Of two
-    middle intervals the shorter is the median, as a missing stamp only ever lengthens one.
-    """
-    if len(intervals) == 0:
-        return None
-    typical = float(np.sort(intervals)[(len(intervals) - 1) // 2])
-    periods = float(np.rint(intervals / typical).sum())
-    return float(intervals.sum()) / periods if periods else typical
+from lerobot_pipelines.periods import period_ns
 
 
 def rate_hz(stamps: Stamps) -> float | None:

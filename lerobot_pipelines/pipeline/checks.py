@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lerobot_pipelines.alignment.rate import period_ns, require_rate
+from lerobot_pipelines.alignment.rate import require_rate
 from lerobot_pipelines.alignment.search import NS_PER_S
 from lerobot_pipelines.alignment.sources import picture_limits
 from lerobot_pipelines.config.schema import DatasetConfig, Strategy
 from lerobot_pipelines.datasets.records import CheckResult, VideoRecord
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.model import AlignedFrames, Manifest, StreamKind
+from lerobot_pipelines.periods import period_ns
 
 Segments = Sequence[Mapping[str, VideoRecord]]
 

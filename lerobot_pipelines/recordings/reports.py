@@ -6,13 +6,15 @@ import numpy as np
 
 from lerobot_pipelines.intake import IntakeEntry, entries_of_faults
 from lerobot_pipelines.model import Recording, StreamReport
+from lerobot_pipelines.periods import steady_rate_hz
 
 
 def report_streams(recording: Recording) -> list[StreamReport]:
     """One report per stream, in the recording's order. Rates and gaps need two samples."""
     reports = []
     for name, stream in recording.streams.items():
-        steps_ns = np.diff(recording.timestamps(name))
+        stamps = recording.timestamps(name)
+        steps_ns = np.diff(stamps)
         reports.append(
             StreamReport(
                 name=name,
@@ -22,7 +24,7 @@ def report_streams(recording: Recording) -> list[StreamReport]:
                 count=stream.count,
                 start_ns=stream.start_ns,
                 end_ns=stream.end_ns,
-                median_rate_hz=1e9 / float(np.median(steps_ns)) if len(steps_ns) else None,
+                median_rate_hz=steady_rate_hz(stamps),
                 longest_gap_ms=float(steps_ns.max()) / 1e6 if len(steps_ns) else None,
                 dimension=stream.dimension,
                 details=stream.details,

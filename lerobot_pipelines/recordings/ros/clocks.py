@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lerobot_pipelines.model import Clock, Stamps
+from lerobot_pipelines.recordings.clock_figures import DETAILS_KEY, measure_clocks
 
 NO_STAMP = np.iinfo(np.int64).min
 
@@ -15,7 +16,7 @@ class StreamClock(NamedTuple):
     stamps: Stamps  # (n,), not sorted
     clock: Clock  # the one in use
     unstamped: int  # messages whose header is empty while others' are not
-    details: dict[str, Any]  # skew_ms (receive minus header), clock_fallback
+    details: dict[str, Any]  # clocks (see clock_figures), skew_ms, clock_fallback
 
 
 def stamps_by(wanted: Clock, receive: Stamps, headers: Stamps) -> StreamClock:
@@ -29,6 +30,8 @@ def stamps_by(wanted: Clock, receive: Stamps, headers: Stamps) -> StreamClock:
     stamped = headers > 0
     delays = (receive - headers)[stamped]
     details: dict[str, Any] = {}
+    if len(receive):
+        details[DETAILS_KEY] = measure_clocks(receive, headers).as_details()
     if len(delays):
         low, median, high = np.percentile(delays / 1e6, [0, 50, 100]).tolist()
         details["skew_ms"] = {
