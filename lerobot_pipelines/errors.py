@@ -1,6 +1,7 @@
-"""The errors of the project: one base, two families, and the reason codes people filter by.
+"""The errors of the project: one base, three families, and the reason codes people filter by.
 
 ``Refused`` is final for the input as it is (poison): trying again changes nothing.
+``StoreRejected`` is final until a person corrects keys, bucket or clock; no input is at fault.
 ``Transient`` is worth another attempt (network, lost worker, content that changed while read).
 """
 
@@ -66,6 +67,24 @@ class Transient(PipelineError):
 
 class ContentChanged(Transient):
     """The recording's members changed while it was read; the next attempt reads the new ones."""
+
+
+class NotMadeYet(Transient):
+    """What an earlier step should have left is missing, or belongs to another attempt.
+
+    The same step fails again; the whole episode, from its first step, may succeed.
+    """
+
+
+class StoreRejected(PipelineError):
+    """The store refuses whoever asks: nothing succeeds until a person does what the message says.
+
+    ``code`` is the store's own name of the fault, e.g. SignatureDoesNotMatch.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class PipelineWarning(UserWarning):

@@ -63,11 +63,21 @@ def running_s3_server() -> Iterator[S3Server]:
         return
     os.environ.setdefault(ACCESS_KEY_VARIABLE, "moto-checks-no-key")
     os.environ.setdefault(SECRET_KEY_VARIABLE, "moto-checks-no-key")
+    with running_moto() as server:
+        yield server
+
+
+@contextmanager
+def running_moto(**environment: str) -> Iterator[S3Server]:
+    """moto's own server; ``environment`` holds its settings."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, stdout=quiet, stderr=quiet, env={**os.environ, **environment}
+    ) as process:
         try:
             _wait_for(port, process)
             yield S3Server(f"http://127.0.0.1:{port}")

@@ -7,16 +7,27 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from lerobot_pipelines.errors import ContentChanged, PipelineError, Reason, Refused, Transient
+from lerobot_pipelines.errors import (
+    ContentChanged,
+    NotMadeYet,
+    PipelineError,
+    Reason,
+    Refused,
+    StoreRejected,
+)
+from lerobot_pipelines.pipeline.retryable import is_retryable
 
 # A store that hiccups is back within seconds; one that is down is not helped by a run that holds
 # its place in the queue for minutes. The hourly rescan asks for such episodes again.
 RETRIES = dg.RetryPolicy(
     max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
+# The same for a step that holds several episodes and tries only some of them again.
+RETRY_PAUSES_S = (2.0, 4.0, 8.0)
 
 REMEDIES: dict[Reason, str] = {
     Reason.BAD_CONFIG: "Correct the dataset's YAML (lerobot-pipelines config check FILE).",
+    Reason.BAD_STAMPS: "Correct the clock or the stamps of the recording (clock, time_unit).",
     Reason.BAD_NAME: "Rename the episode or file in the bucket.",
     Reason.CONTENT_CHANGED: "Wait for the upload to end; the episode is then taken by itself.",
     Reason.CORRUPT_ARTIFACT: "Materialise the episode again from raw_episodes.",
@@ -39,6 +50,9 @@ REMEDIES: dict[Reason, str] = {
 }
 
 
+STORE_REMEDY = "Correct what the message names; the episode is then requested again by itself."
+
+
 def refusal_metadata(reason: str, message: str) -> dict[str, dg.MetadataValue]:
     known = Reason(reason) if reason in set(Reason) else None
     return {
@@ -56,10 +70,11 @@ def failure_of(error: Exception) -> dg.Failure:
             metadata=refusal_metadata(str(error.reason), error.message),
             allow_retries=False,
         )
+    metadata = refusal_metadata(type(error).__name__, str(error))
+    if isinstance(error, StoreRejected):
+        metadata["remedy"] = dg.MetadataValue.text(STORE_REMEDY)
     return dg.Failure(
-        description=f"{type(error).__name__}: {error}",
-        metadata=refusal_metadata(type(error).__name__, str(error)),
-        allow_retries=False,
+        description=f"{type(error).__name__}: {error}", metadata=metadata, allow_retries=False
     )
 
 
@@ -67,9 +82,10 @@ def worth_retrying(error: Exception) -> bool:
     """Whether the same step may succeed in a moment.
 
     Content that changed after its manifest was written is not: the step would read the old
-    manifest again. The sensor sees the new content and requests a run of its own.
+    manifest again. The sensor sees the new content and requests a run of its own. Nor is what an
+    earlier step left out: this one would only look for it again.
     """
-    return isinstance(error, (Transient, OSError)) and not isinstance(error, ContentChanged)
+    return is_retryable(error) and not isinstance(error, (ContentChanged, NotMadeYet))
 
 
 @contextmanager

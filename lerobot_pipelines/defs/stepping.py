@@ -7,6 +7,7 @@ was skipped has no verdict, so the rescan asks for it again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,15 @@ import dagster as dg
 
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.records import CheckResult
-from lerobot_pipelines.defs.faults import dagster_failures, refusal_metadata, worth_retrying
+from lerobot_pipelines.defs.faults import (
+    RETRY_PAUSES_S,
+    dagster_failures,
+    refusal_metadata,
+    worth_retrying,
+)
 from lerobot_pipelines.defs.naming import DATASET_TAG
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.errors import ContentChanged, Refused
 from lerobot_pipelines.pipeline.keys import decode_key
 from lerobot_pipelines.pipeline.workspace import Workspace
 
@@ -61,27 +67,18 @@ def materialize_episodes(
                 check_results=[check_result(check) for check in result.checks],
                 tags={DATASET_TAG: config.dataset.name},
             )
-        return _each_of_many(context, workspace, step)
+        return _each_of_many(context, workspace, step, retry_changed=lists_members)
 
 
 def _each_of_many(
-    context: dg.AssetExecutionContext, workspace: Workspace, step: Step
+    context: dg.AssetExecutionContext, workspace: Workspace, step: Step, *, retry_changed: bool
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    results: dict[str, StepResult] = {}
-    errors: dict[str, Exception] = {}
-    for partition in context.partition_keys:
-        try:
-            results[partition] = step(workspace, decode_key(partition))
-        except Exception as error:
-            context.log.error(f"{partition}: {error}")
-            errors[partition] = error
+    results, errors = _attempts(context, workspace, step, retry_changed=retry_changed)
     if not errors:
         for partition, result in results.items():
             context.add_asset_metadata(result.metadata, partition_key=partition)
             _report_checks(context, partition, result)
         return dg.MaterializeResult(check_results=_over_all(results))
-    if all(worth_retrying(error) for error in errors.values()):
-        raise next(iter(errors.values()))
     for partition, result in results.items():
         context.log_event(
             dg.AssetMaterialization(
@@ -92,6 +89,36 @@ def _each_of_many(
             )
         )
     raise _failure_of_many(errors, len(results))
+
+
+def _attempts(
+    context: dg.AssetExecutionContext, workspace: Workspace, step: Step, *, retry_changed: bool
+) -> tuple[dict[str, StepResult], dict[str, Exception]]:
+    """What came of each partition, and what went wrong with the others.
+
+    Only those whose fault may pass are tried again, after the pauses of ``RETRIES``: a retry of
+    the whole step would repeat the good ones and the poison as well.
+    """
+    results: dict[str, StepResult] = {}
+    errors: dict[str, Exception] = {}
+    pending = list(context.partition_keys)
+    for pause_s in (0.0, *RETRY_PAUSES_S):
+        if not pending:
+            break
+        time.sleep(pause_s)
+        for partition in pending:
+            try:
+                results[partition] = step(workspace, decode_key(partition))
+                errors.pop(partition, None)
+            except Exception as error:
+                context.log.error(f"{partition}: {error}")
+                errors[partition] = error
+        pending = [
+            partition
+            for partition, error in errors.items()
+            if worth_retrying(error) or (retry_changed and isinstance(error, ContentChanged))
+        ]
+    return {p: results[p] for p in context.partition_keys if p in results}, errors
 
 
 def _report_checks(context: dg.AssetExecutionContext, partition: str, result: StepResult) -> None:

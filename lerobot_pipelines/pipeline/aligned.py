@@ -17,7 +17,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     write_artifact,
 )
 from lerobot_pipelines.pipeline.episode_config import episode_config
-from lerobot_pipelines.pipeline.failures import remember_refusal
+from lerobot_pipelines.pipeline.failures import not_made_yet, remember_refusal
 from lerobot_pipelines.pipeline.fetch import opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
@@ -60,20 +60,23 @@ def align_episode(workspace: Workspace, key: str) -> AlignedFrames:
 
 
 def read_manifest(workspace: Workspace, key: str) -> Manifest:
-    """The manifest that ``scan_episode`` published; ``Transient`` if it did not yet."""
+    """The manifest that ``scan_episode`` published; ``NotMadeYet`` if it did not."""
     try:
         return read_artifact(workspace, episode_keys(workspace, key).manifest, Manifest)
     except ObjectNotFound as error:
-        raise Transient(f"episode {key} has no manifest yet; materialise raw_episodes") from error
+        raise not_made_yet(workspace, key, "manifest", "raw_episodes") from error
 
 
 def read_aligned(workspace: Workspace, key: str) -> tuple[AlignedIndex, AlignedFrames]:
-    """The rows and their index, proven to belong together; ``Transient`` if they do not."""
+    """The rows and their index, proven to belong together; ``NotMadeYet`` if there are none.
+
+    Raises ``Transient`` if they are being replaced.
+    """
     keys = episode_keys(workspace, key)
     try:
         index = read_artifact(workspace, keys.aligned, AlignedIndex)
     except ObjectNotFound as error:
-        raise Transient(f"episode {key} has no rows yet; materialise aligned_frames") from error
+        raise not_made_yet(workspace, key, "rows", STAGE) from error
     with workspace.scratch() as folder:
         path = folder / "aligned.parquet"
         workspace.storage.download(index.frames_key, path)

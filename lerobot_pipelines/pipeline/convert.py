@@ -19,7 +19,7 @@ from typing import Literal
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets import DatasetUpdate
 from lerobot_pipelines.datasets.records import EpisodeRecord
-from lerobot_pipelines.errors import ConfigError, Refused, Transient
+from lerobot_pipelines.errors import ConfigError, Refused, StoreRejected, Transient
 from lerobot_pipelines.pipeline.aligned import align_episode
 from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
 from lerobot_pipelines.pipeline.dataset import update_datasets
@@ -38,6 +38,7 @@ from lerobot_pipelines.pipeline.episode_state import (
 from lerobot_pipelines.pipeline.fetch import kept_open
 from lerobot_pipelines.pipeline.metadata import describe_episode
 from lerobot_pipelines.pipeline.raw import scan_episode
+from lerobot_pipelines.pipeline.retryable import is_retryable
 from lerobot_pipelines.pipeline.videos import encode_episode
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
@@ -123,8 +124,8 @@ def convert_dataset(
     """Convert every episode that has no current verdict, then bring the dataset up to date.
 
     ``episodes`` limits the work to those keys; ``ConfigError`` if the bucket has none of one's
-    name. An episode that is refused or fails never stops the others. The datasets produced do not
-    depend on ``workers``.
+    name. An episode that is refused or fails never stops the others; a store that rejects the keys
+    (``StoreRejected``) stops all. The datasets produced do not depend on ``workers``.
     """
     workspace = open_workspace(config)
     keys = _chosen_keys(workspace, episodes)
@@ -177,6 +178,8 @@ def _attempt(workspace: Workspace, key: str, on_event: OnEvent) -> EpisodeOutcom
         outcome = EpisodeOutcome(
             key, "refused", reason=str(refusal.reason), message=refusal.message
         )
+    except StoreRejected:
+        raise  # every other episode would meet the same
     except Exception as fault:
         # One episode's unforeseen trouble must not cost the others theirs.
         if not isinstance(fault, Transient | OSError):
@@ -196,7 +199,9 @@ def _convert_again(workspace: Workspace, key: str, on_event: OnEvent) -> Episode
     for _ in range(1, ATTEMPTS):
         try:
             return convert_episode(workspace, key, _progress(key, on_event))
-        except (Transient, OSError) as fault:
+        except Exception as fault:
+            if not is_retryable(fault):
+                raise
             logger.warning("episode %s: %s; trying again", key, fault)
     return convert_episode(workspace, key, _progress(key, on_event))
 
@@ -230,6 +235,9 @@ def _in_processes(
                 key = pending.pop(future)
                 try:
                     yield future.result()
+                except StoreRejected:
+                    pool.shutdown(cancel_futures=True)
+                    raise
                 except Exception as fault:  # the worker itself died
                     yield _told(
                         EpisodeOutcome(

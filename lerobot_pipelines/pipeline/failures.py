@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.errors import NotMadeYet, Refused
 from lerobot_pipelines.pipeline.artifacts import (
     FailureRecord,
     episode_keys,
@@ -17,6 +17,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     write_artifact,
 )
 from lerobot_pipelines.pipeline.workspace import Workspace
+from lerobot_pipelines.storage.base import ObjectNotFound
 
 
 @contextmanager
@@ -53,6 +54,18 @@ def remember_refusal(
 
 def forget_refusal(workspace: Workspace, key: str) -> None:
     workspace.storage.delete(episode_keys(workspace, key).failure)
+
+
+def not_made_yet(workspace: Workspace, key: str, what: str, step: str) -> NotMadeYet:
+    """The error for an episode that lacks what ``step`` makes, with its refusal if that is why."""
+    text = f"episode {key} has no {what} yet"
+    try:
+        failure = read_artifact(workspace, episode_keys(workspace, key).failure, FailureRecord)
+    except (ObjectNotFound, Refused):
+        return NotMadeYet(f"{text}; materialise {step}")
+    return NotMadeYet(
+        f"{text}, because {failure.stage} refused it: [{failure.reason}] {failure.message}"
+    )
 
 
 def list_failures(workspace: Workspace) -> Iterator[FailureRecord]:

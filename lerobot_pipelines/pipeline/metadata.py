@@ -7,7 +7,7 @@ from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.datasets.features import feature_records
 from lerobot_pipelines.datasets.records import EpisodeRecord, SegmentRecord
 from lerobot_pipelines.datasets.statistics import vector_statistics
-from lerobot_pipelines.errors import Transient
+from lerobot_pipelines.errors import NotMadeYet
 from lerobot_pipelines.model import AlignedFrames, Manifest
 from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
 from lerobot_pipelines.pipeline.artifacts import (
@@ -33,7 +33,7 @@ CODE_VERSION = lerobot_pipelines.__version__
 def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     """Write the episode's record: the one object that makes it ready for the dataset.
 
-    Raises ``Transient`` if rows, videos and manifest are not of one attempt.
+    Raises ``NotMadeYet`` if rows, videos and manifest are not of one attempt.
     """
     keys = episode_keys(workspace, key)
     manifest = read_manifest(workspace, key)
@@ -89,12 +89,12 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
 
 def _refuse_mixture(manifest: Manifest, aligned: AlignedIndex, videos: VideosIndex) -> None:
     if not manifest.fingerprint == aligned.fingerprint == videos.fingerprint:
-        raise Transient(
+        raise NotMadeYet(
             f"the artifacts of episode {manifest.key} are of different content; "
             "materialise it again from raw_episodes"
         )
     if videos.frames_sha256 != aligned.frames_sha256:
-        raise Transient(
+        raise NotMadeYet(
             f"the videos of episode {manifest.key} show other rows; "
             "materialise encoded_videos again"
         )

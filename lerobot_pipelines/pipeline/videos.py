@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lerobot_pipelines.config.hashing import video_hash
 from lerobot_pipelines.datasets.records import VideoRecord
-from lerobot_pipelines.errors import Transient
+from lerobot_pipelines.errors import NotMadeYet
 from lerobot_pipelines.model import EncodedVideo
 from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
 from lerobot_pipelines.pipeline.artifacts import (
@@ -18,7 +18,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     write_artifact,
 )
 from lerobot_pipelines.pipeline.episode_config import episode_config
-from lerobot_pipelines.pipeline.failures import remember_refusal
+from lerobot_pipelines.pipeline.failures import not_made_yet, remember_refusal
 from lerobot_pipelines.pipeline.fetch import opened_recording
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
@@ -38,7 +38,7 @@ def encode_episode(
     manifest = read_manifest(workspace, key)
     aligned, frames = read_aligned(workspace, key)
     if aligned.fingerprint != manifest.fingerprint:
-        raise Transient(f"the rows of episode {key} are of other content; align it again")
+        raise NotMadeYet(f"the rows of episode {key} are of other content; align it again")
     config_hash = video_hash(workspace.config)
     with workspace.scratch() as folder:
         with (
@@ -81,11 +81,11 @@ def encode_episode(
 
 
 def read_videos(workspace: Workspace, key: str) -> VideosIndex:
-    """The index that ``encode_episode`` published; ``Transient`` if it did not yet."""
+    """The index that ``encode_episode`` published; ``NotMadeYet`` if it did not."""
     try:
         return read_artifact(workspace, episode_keys(workspace, key).videos, VideosIndex)
     except ObjectNotFound as error:
-        raise Transient(f"episode {key} has no videos yet; materialise encoded_videos") from error
+        raise not_made_yet(workspace, key, "videos", STAGE) from error
 
 
 def _publish(workspace: Workspace, keys: EpisodeKeys, video: EncodedVideo) -> VideoRecord:

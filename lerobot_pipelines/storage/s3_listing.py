@@ -15,9 +15,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from lerobot_pipelines.config.schema import StorageConfig
-from lerobot_pipelines.errors import Transient
 from lerobot_pipelines.storage.base import Level, ObjectInfo, ObjectNotFound
-from lerobot_pipelines.storage.names import check_key, join, shown
+from lerobot_pipelines.storage.names import check_key, join
 from lerobot_pipelines.storage.s3_checksums import plain_etag
 from lerobot_pipelines.storage.s3_connection import (
     AS_CONFIGURED,
@@ -27,6 +26,7 @@ from lerobot_pipelines.storage.s3_connection import (
     place_of,
     plain_client,
 )
+from lerobot_pipelines.storage.s3_faults import translated
 from lerobot_pipelines.storage.unfinished import Unfinished
 
 if TYPE_CHECKING:
@@ -174,17 +174,26 @@ class S3Listing:
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
-        """The clients' errors as this project's: another attempt may succeed, unless not found."""
+        """The clients' errors as this project's, see ``s3_faults``."""
         from botocore.exceptions import BotoCoreError, ClientError
         from obstore.exceptions import BaseError, InvalidPathError
 
         try:
             yield
-        except FileNotFoundError as error:
-            raise ObjectNotFound(f"there is no {shown(key)} in {self.url}") from error
         except InvalidPathError:
             raise
-        except (BaseError, BotoCoreError, ClientError) as error:
-            # The first line says it; the rest is the client's own data structures.
-            cause = str(error).partition("\n")[0]
-            raise Transient(f"{self.url}: {cause} ({shown(key)})") from error
+        except (FileNotFoundError, BaseError, BotoCoreError, ClientError) as error:
+            raise translated(error, self.url, key, partial(self._asked, key)) from error
+
+    def _asked(self, key: str) -> Exception | None:
+        """What the server says of a request whose answer has a body, which those to HEAD lack."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._plain.list_objects_v2(
+                Bucket=self._place.bucket, Prefix=self._name(key), MaxKeys=1
+            )
+        except (BotoCoreError, ClientError) as error:
+            fault: Exception = error
+            return fault
+        return None

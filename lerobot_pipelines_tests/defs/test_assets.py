@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.defs import naming
 from lerobot_pipelines.defs.assemble import build_defs
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.errors import Transient
+from lerobot_pipelines.errors import NotMadeYet, Reason, Refused, StoreRejected, Transient
 from lerobot_pipelines.pipeline.checks import CHECK_NAMES
+from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.recordings.synth import SynthCamera, SynthSpec, write_recording
 from lerobot_pipelines_tests.conftest import demo_config
 
@@ -169,6 +172,75 @@ def test_a_passing_fault_is_retried_until_it_is_gone(
     assert result.success
     retries = [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
     assert [e.step_key for e in retries] == [f"demo__{naming.RAW}"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "/bucket/raw"),
+        OSError(errno.EROFS, "Read-only file system"),
+        StoreRejected(
+            "s3://bucket: SignatureDoesNotMatch; correct it", code="SignatureDoesNotMatch"
+        ),
+        NotMadeYet("episode block/episode_1 has no manifest yet"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_lasting_fault_is_not_retried(
+    room: Room, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    from lerobot_pipelines.pipeline import raw as scanning
+
+    calls: list[str] = []
+
+    def failing(_: object, key: str) -> object:
+        calls.append(key)
+        raise fault
+
+    monkeypatch.setattr(scanning, "members_of", failing)
+    result = room.run(partition=FIRST)
+    assert not result.success
+    assert calls == ["block/episode_1"]
+    assert str(fault) in str(failure_of(result).description)
+
+
+def test_a_backfill_of_a_later_step_does_not_retry_what_was_refused(room: Room) -> None:
+    """Its manifest, rows and videos will not come: each step says once why not."""
+    room.run(partition=SHORT)
+    for step in (naming.ALIGNED, naming.VIDEOS, naming.METADATA):
+        job = dg.define_asset_job(step, dg.AssetSelection.assets(naming.asset_key("demo", step)))
+        defs = dg.Definitions.merge(room.definitions, dg.Definitions(jobs=[job]))
+        result = defs.resolve_job_def(step).execute_in_process(
+            instance=room.instance, partition_key=SHORT, raise_on_error=False
+        )
+        assert not result.success
+        assert not [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
+        if step != naming.ALIGNED:
+            assert "because aligned_frames refused it" in str(failure_of(result).description)
+
+
+def test_of_several_episodes_only_the_faults_that_pass_are_tried_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lerobot_pipelines.defs import stepping
+    from lerobot_pipelines.pipeline import raw as scanning
+
+    monkeypatch.setattr(stepping, "RETRY_PAUSES_S", (0.0, 0.0, 0.0))
+    real, calls = scanning.members_of, list[str]()
+
+    def busy(workspace: Workspace, key: str) -> object:
+        calls.append(key)
+        if key.endswith("episode_1"):
+            raise Refused(Reason.GAP, "a hole of 3 s")
+        if calls.count(key) < 3 and key.endswith("episode_2"):
+            raise Transient("the store is busy")
+        return real(workspace, key)
+
+    monkeypatch.setattr(scanning, "members_of", busy)
+    result = room.run(**{naming.RANGE_START_TAG: FIRST, naming.RANGE_END_TAG: SHORT})
+    assert Counter(calls) == {"block/episode_1": 1, "block/episode_2": 3, "block/short": 1}
+    assert room.materialized(naming.RAW) == {SECOND, SHORT}
+    assert "1 of 3 episodes failed" in str(failure_of(result).description)
 
 
 def test_a_run_over_several_episodes_gives_each_its_own_metadata(room: Room) -> None:
