@@ -10,6 +10,10 @@ from lerobot_pipelines.datasets.features import DEFAULT_FEATURES
 CARD_PATH = "README.md"
 
 _SHOWN_TASKS = 50
+_SHOWN_CHARACTERS = 300
+_ESCAPED = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {one: f"\\{one}" for one in "\\|[]*~"}
+)
 
 
 def card(contents: Contents) -> bytes:
@@ -73,7 +77,11 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text as it is: a label from a recording must not become a picture, a link or HTML."""
+    line = " ".join(text.split())
+    if len(line) > _SHOWN_CHARACTERS:
+        line = f"{line[:_SHOWN_CHARACTERS]}..."
+    return line.translate(_ESCAPED)
 
 
 def _span(contents: Contents) -> str:

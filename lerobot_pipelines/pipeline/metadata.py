@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import lerobot_pipelines
 from lerobot_pipelines.config.hashing import dataset_hash
+from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.features import feature_records
 from lerobot_pipelines.datasets.records import EpisodeRecord, SegmentRecord
 from lerobot_pipelines.datasets.statistics import vector_statistics
 from lerobot_pipelines.errors import NotMadeYet
+from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
 from lerobot_pipelines.model import AlignedFrames, Manifest
 from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
 from lerobot_pipelines.pipeline.artifacts import (
@@ -42,7 +44,7 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     _refuse_mixture(manifest, aligned, videos)
     config = episode_config(workspace.config, manifest)
     source = source_of(config, key)
-    task = str(config.dataset.task or manifest.metadata.get("task") or task_of(key, source))
+    tasks, told = _tasks(config, manifest, source)
     record = EpisodeRecord(
         key=key,
         uri=manifest.uri,
@@ -61,14 +63,14 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
                 segment=segment,
                 first_row=first,
                 length=length,
-                tasks=(task,),
+                tasks=tasks,
                 videos=videos.segments[segment],
                 statistics=_segment_statistics(frames, first, length),
             )
             for segment, (first, length) in enumerate(aligned.segments)
         ),
         checks=check_episode(manifest, frames, videos.segments, config),
-        intake=(*manifest.intake, *aligned.report.intake),
+        intake=(*manifest.intake, *aligned.report.intake, *told),
         provenance={
             "container": manifest.container,
             "alignment_hash": aligned.config_hash,
@@ -85,6 +87,26 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     forget_retry(workspace, key)
     _remove_old_videos(workspace, key, videos)
     return record
+
+
+def _tasks(
+    config: DatasetConfig, manifest: Manifest, source: str | None
+) -> tuple[tuple[str, ...], tuple[IntakeEntry, ...]]:
+    """What the robot does, the first for every row, and what there is to say about it."""
+    if config.dataset.task:
+        return (config.dataset.task,), ()
+    found = manifest.metadata.get("task")
+    if isinstance(found, str) and found:
+        others = manifest.metadata.get("tasks")
+        listed = others if isinstance(others, list) else []
+        return tuple(dict.fromkeys((found, *(t for t in listed if isinstance(t, str))))), ()
+    task = task_of(manifest.key, source)
+    message = (
+        f'the recording gives no task; its folder\'s name is taken, "{task}"; if that is not what '
+        "the robot does, set dataset.task or write a metadata.json"
+    )
+    # A recording that gave one that could not be read has a warning of its own from its reader.
+    return (task,), (IntakeEntry(IntakeCode.LABEL_FALLBACK, Severity.NOTE, "", message),)
 
 
 def _refuse_mixture(manifest: Manifest, aligned: AlignedIndex, videos: VideosIndex) -> None:

@@ -73,11 +73,11 @@ class FolderRecording(AlignedRows):
 
     def __init__(self, source: EpisodeSource, files: FolderFiles) -> None:
         self.source = source
-        metadata, faults = read_metadata(source.root, files.metadata)
+        metadata, faults, told = read_metadata(source.root, files.metadata)
         self.metadata: Mapping[str, Any] = metadata
         self._faults = [*files.faults, *faults]
         self.faults: Sequence[Fault] = self._faults
-        self._intake = Intake()
+        self._intake = Intake(told)
         self._files = files
         self._streams: dict[str, Stream] = {}
         self.streams: Mapping[str, Stream] = MappingProxyType(self._streams)

@@ -11,21 +11,31 @@ from typing import Any
 
 # Where the text that tells a policy what to do is found, best first.
 _TASK_KEYS = (
-    *("task", "taskPrompt", "task_prompt", "enTaskPrompt", "language_instruction", "instruction"),
-    *("prompt", "taskName", "task_name", "enTaskName", "taskDescription", "task_description"),
-    *("thirdPartyTaskDescription", "taskCode"),
+    *("task", "tasks", "taskPrompt", "task_prompt", "enTaskPrompt", "language_instruction"),
+    *("instruction", "prompt", "taskName", "task_name", "enTaskName"),
+    *("taskDescription", "task_description", "thirdPartyTaskDescription", "taskCode"),
 )
 
 
-def task_text(content: Mapping[str, Any]) -> str | None:
-    """The task in a sidecar's content, also one level below (``metadata``, ``task_info``, ...)."""
+def task_texts(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tasks in a sidecar's content, also one level below (``metadata``, ``task_info``, ...).
+
+    Several where it gives a list of texts; none where it gives no text.
+    """
     for key in _TASK_KEYS:
-        value = content.get(key)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if found := _texts(content.get(key)):
+            return found
     for value in content.values():
         if isinstance(value, dict):
-            inner = task_text({k: v for k, v in value.items() if not isinstance(v, dict)})
-            if inner:
-                return inner
-    return None
+            inner = {key: one for key, one in value.items() if not isinstance(one, dict)}
+            if found := task_texts(inner):
+                return found
+    return ()
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A text, or the texts of a list of nothing else."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in values):
+        return ()
+    return tuple(dict.fromkeys(text for one in values if (text := one.strip())))

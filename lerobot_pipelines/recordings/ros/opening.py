@@ -50,7 +50,7 @@ def open_bag(
     if not bags:
         raise Refused(Reason.UNSUPPORTED, f"{source.key} holds no .bag, .db3 or .mcap file")
     described = [m.path for m in source.members if m.path.lower().endswith(".json")]
-    metadata, faults = read_metadata(source.root, described)
+    metadata, faults, told = read_metadata(source.root, described)
     with ExitStack() as stack:
         listed = [name for path in paths if path.name == "metadata.yaml" for name in _listed(path)]
         parts, lost = _open_parts(_in_order(bags, listed), stack)
@@ -60,7 +60,7 @@ def open_bag(
         closing = ExitStack()
         kept = KeptPass(notes, source, config) if notes is not None and config else None
         known = (*faults, *lost)
-        recording = BagRecording(source, file, config, metadata, known, closing.close, kept)
+        recording = BagRecording(source, file, config, metadata, known, closing.close, kept, told)
         closing.enter_context(stack.pop_all())  # only now is it the recording's to close them
         return recording
 
