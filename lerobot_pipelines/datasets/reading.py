@@ -12,6 +12,7 @@ from lerobot_pipelines.datasets.records import EpisodeRecord, RecordSource, Segm
 from lerobot_pipelines.errors import Refused, Transient
 from lerobot_pipelines.model import AlignedFrames
 from lerobot_pipelines.storage.base import ObjectNotFound, Storage
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 # What a record's object holds; None for one that went away since the listing.
 Found = Candidate | Refused | None
@@ -92,7 +93,8 @@ class ArtifactReader:
         """The key of the mp4's object if it is still the one whose content was hashed."""
         part = episode.segment.videos[camera]
         there = self._storage.head(part.key)
-        if not part.etag or there is None or (there.etag, there.size) != (part.etag, part.bytes):
+        known = lasting_etag(part.etag)
+        if not known or there is None or (there.etag, there.size) != (known, part.bytes):
             return None
         return part.key
 

@@ -19,6 +19,7 @@ from lerobot_pipelines.datasets.members import (
 from lerobot_pipelines.datasets.reading import Found, RecordReader
 from lerobot_pipelines.datasets.records import Record
 from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 # lerobot compares timestamps as float32: past 1024 s at 30 or 50 fps neighbours are further from
 # 1 / fps than its tolerance, so a correct episode is refused on load (v2.1) or fails at single
@@ -60,9 +61,9 @@ def select(
     """
     versions = records.versions()
     old = {member.record_key: member for member in members}
-    known = {key: member.etag for key, member in old.items()}
+    known = {key: lasting_etag(member.etag) for key, member in old.items()}
     if judged_by == config_hash:
-        known |= {key: one.etag for key, one in left.items()}
+        known |= {key: lasting_etag(one.etag) for key, one in left.items()}
     read = {
         key: records.candidate(key, etag)
         for key, etag in versions.items()

@@ -36,6 +36,7 @@ from lerobot_pipelines.pipeline.episode_state import (
     versions_of,
 )
 from lerobot_pipelines.pipeline.fetch import kept_open
+from lerobot_pipelines.pipeline.identity import with_earlier
 from lerobot_pipelines.pipeline.metadata import describe_episode
 from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.retryable import is_retryable
@@ -109,7 +110,9 @@ def current_record(workspace: Workspace, key: str) -> EpisodeRecord | None:
     except (ObjectNotFound, Refused):
         return None
     members = list_members(workspace.storage, workspace.config, key)
-    content = Content(fingerprint(members) if members else "")
+    content = with_earlier(
+        workspace, key, Content(fingerprint(members) if members else ""), record.fingerprint
+    )
     state = decide(content, [verdict_of_record(record)], versions_of(workspace.config)).state
     return record if state in (State.CONVERTED, State.REFUSED) else None
 

@@ -33,6 +33,7 @@ from lerobot_pipelines.recordings.layout import (
     is_bag,
 )
 from lerobot_pipelines.storage.base import Storage
+from lerobot_pipelines.storage.local_versions import lasting_etag
 from lerobot_pipelines.storage.names import join, shown
 
 logger = logging.getLogger(__name__)
@@ -117,10 +118,15 @@ def list_members(storage: Storage, config: DatasetConfig, key: str) -> tuple[Mem
 
 
 def fingerprint(members: Sequence[Member]) -> str:
-    """SHA-256 over path, size and ETag of the members in any order: 64 hexadecimal digits."""
+    """SHA-256 over path, size and ETag of the members in any order: 64 hexadecimal digits.
+
+    The ETag is the store's: the MD5 of the content in a bucket, size and modification time in a
+    folder. Members that an earlier version wrote down count as they would be listed today.
+    """
     digest = hashlib.sha256()
     for member in sorted(members, key=lambda member: member.path.encode()):
-        digest.update(f"{member.path}\0{member.size}\0{member.etag}\n".encode())
+        etag = lasting_etag(member.etag)
+        digest.update(f"{member.path}\0{member.size}\0{etag}\n".encode())
     return digest.hexdigest()
 
 

@@ -26,6 +26,7 @@ from lerobot_pipelines.pipeline.artifacts import read_artifact, records_folder
 from lerobot_pipelines.pipeline.keys import decode_key, encode_key
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.storage.local_versions import lasting_etag
 from lerobot_pipelines.storage.names import join
 
 INFO_PATH = "meta/info.json"
@@ -81,8 +82,7 @@ def update_episode_datasets(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
     todo = {
         partition: _read_record(workspace, key)
         for partition, (key, etag) in versions.items()
-        if (before.get(partition, Made()).etag, before.get(partition, Made()).made_with)
-        != (etag, made_with)
+        if not _is_made_of(before.get(partition, Made()), etag, made_with)
     }
     for partition, record in todo.items():
         if isinstance(record, EpisodeRecord) and record.passed:
@@ -143,6 +143,10 @@ def _make(
         skipped = next(iter(update.skipped.values()), skipped)
         stale = stale or bool(update.stale) or not update.episodes
     return Made(folders=(folder,), sizes=sizes, skipped=skipped, stale=stale and skipped is None)
+
+
+def _is_made_of(made: Made, etag: str, made_with: str) -> bool:
+    return (lasting_etag(made.etag), made.made_with) == (etag, made_with)
 
 
 def _remove(workspace: Workspace, partition: str, folders: tuple[str, ...]) -> None:

@@ -56,11 +56,17 @@ HOLDS_ROWS = frozenset({State.CONVERTED, State.STALE, State.DAMAGED})
 class Content:
     """What the listing says of the episode's files: an empty ``fingerprint`` says there are none.
 
-    ``waiting``: why they are not complete yet.
+    ``waiting``: why they are not complete yet. ``earlier``: how an earlier version of the program
+    wrote the fingerprint of the very same files, see ``identity``.
     """
 
     fingerprint: str
     waiting: str | None = None
+    earlier: str | None = None
+
+    def is_of(self, fingerprint: str | None) -> bool:
+        """Whether a fingerprint that was written down stands for these files."""
+        return (fingerprint or "") in (self.fingerprint, self.earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +138,7 @@ def decide(
     """
     if content is not None and not content.fingerprint and any(one.passed for one in verdicts):
         return _gone(verdicts)
-    found = [
-        one for one in verdicts if content is None or (one.fingerprint or "") == content.fingerprint
-    ]
+    found = [one for one in verdicts if content is None or content.is_of(one.fingerprint)]
     # A killed step leaves a record and a refusal: the one that suits the present counts.
     told = min(found, key=lambda one: now.difference(one) is not None, default=None)
     if told is None:

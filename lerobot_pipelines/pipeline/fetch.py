@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
-from lerobot_pipelines.model import Manifest, Member, Recording
+from lerobot_pipelines.model import Member, Recording
 from lerobot_pipelines.pipeline.discovery import episode_source, fingerprint, list_members
 from lerobot_pipelines.pipeline.episode_config import without_overrides
 from lerobot_pipelines.pipeline.workspace import KeptOpen, Workspace
 from lerobot_pipelines.recordings import open_recording
 from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +88,6 @@ def _recording(workspace: Workspace, key: str, members: tuple[Member, ...]) -> I
             yield recording
 
 
-def manifest_is_current(workspace: Workspace, manifest: Manifest) -> bool:
-    members = list_members(workspace.storage, workspace.config, manifest.key)
-    return fingerprint(members) == manifest.fingerprint
-
-
 def _refuse_changed(
     workspace: Workspace, key: str, members: tuple[Member, ...], cause: Exception | None
 ) -> None:
@@ -126,7 +122,7 @@ def _fetch(workspace: Workspace, members: tuple[Member, ...], folder: Path) -> N
             found = workspace.storage.download(key, target)
         except ObjectNotFound as error:
             raise ContentChanged(f"{key} disappeared before it was fetched") from error
-        if found.etag != member.etag:
+        if found.etag != lasting_etag(member.etag):
             raise ContentChanged(f"{key} changed before it was fetched")
 
     size = sum(member.size for member in members)

@@ -38,10 +38,12 @@ from lerobot_pipelines.pipeline.episode_state import (
     verdict_of_record,
     versions_of,
 )
+from lerobot_pipelines.pipeline.identity import with_earlier
 from lerobot_pipelines.pipeline.keys import encode_key
 from lerobot_pipelines.pipeline.listing import Listing, look_at_many, marker_name
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 # Listings wait for the store, not for the processor.
 LOOK_THREADS = 8
@@ -186,7 +188,7 @@ def settled_by_ledger(workspace: Workspace) -> dict[str, Verdict]:
         member.key: verdict_of_member(member)
         for snapshot in dataset_snapshots(workspace).values()
         for member in snapshot.members
-        if etags.get(member.record_key) == member.etag
+        if etags.get(member.record_key) == lasting_etag(member.etag)
     }
 
 
@@ -201,18 +203,22 @@ def state_of(
 
     ``settled``: what the record says, where that is known without reading it.
     """
-    if settled is not None and settled.fingerprint == content.fingerprint:
-        return decide(content, [settled], versions)
+    if settled is not None:
+        content = with_earlier(workspace, key, content, settled.fingerprint)
+        if content.is_of(settled.fingerprint):
+            return decide(content, [settled], versions)
     keys = episode_keys(workspace, key)
     verdicts: list[Verdict] = []
     record, damage = _read(workspace, keys.record, EpisodeRecord)
     if record is not None:
         verdicts.append(verdict_of_record(record))
-        if record.fingerprint == content.fingerprint and not versions.difference(verdicts[0]):
+        content = with_earlier(workspace, key, content, record.fingerprint)
+        if content.is_of(record.fingerprint) and not versions.difference(verdicts[0]):
             return decide(content, verdicts, versions)  # whatever was refused before
     failure, _ = _read(workspace, keys.failure, FailureRecord)
     if failure is not None:
         verdicts.append(verdict_of_failure(failure))
+        content = with_earlier(workspace, key, content, failure.fingerprint)
     return decide(content, verdicts, versions, damage=damage)
 
 

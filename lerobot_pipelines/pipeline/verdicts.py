@@ -32,6 +32,7 @@ from lerobot_pipelines.pipeline.episode_state import (
 from lerobot_pipelines.pipeline.keys import decode_key
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 READ_THREADS = 16
 
@@ -68,7 +69,7 @@ class VerdictReader:
         """By episode key. ``snapshots``: from the ledger."""
         for snapshot in snapshots:
             for member in snapshot.members:
-                self._seen[member.record_key, member.etag] = verdict_of_member(member)
+                self._seen[member.record_key, lasting_etag(member.etag)] = verdict_of_member(member)
         storage = self.workspace.storage
         # Records first: of two verdicts on the same content they count more.
         listed = [

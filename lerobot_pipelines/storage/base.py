@@ -55,6 +55,14 @@ class Storage(Protocol):
         """Write only if the key does not exist; False if it does. The compare-and-swap."""
         ...
 
+    def replace(self, key: str, content: bytes | Path, seen: str | None) -> ObjectInfo | None:
+        """Write only over the version of the object that was seen, by its ETag.
+
+        ``seen`` None: only if there is no object. None is returned, and nothing written, if there
+        is another version. A file is sent in one request, so it may have 5 GB at most.
+        """
+        ...
+
     def upload(self, path: Path, key: str, *, is_final: bool = False) -> ObjectInfo:
         """Publish a local file of any size, streamed.
 
@@ -94,4 +102,14 @@ class RangeListing(Protocol):
 
     def list_after(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
         """As ``list``, only the objects whose keys come after ``after``."""
+        ...
+
+
+@runtime_checkable
+class TellsVersions(Protocol):
+    """A store in which every write has an ETag of its own, also one of content that was there
+    before, and that can remove exactly the version that was seen. Others tell contents apart."""
+
+    def remove(self, key: str, seen: str) -> bool:
+        """Remove the object if it is the version that was seen; whether it was."""
         ...

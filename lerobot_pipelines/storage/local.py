@@ -6,10 +6,9 @@ temporary names are reserved: no listing shows them. Create-only writes link the
 file to the key, which the file system refuses when the key exists: of any number of racing
 writers, on one machine or several, one wins.
 
-An ETag is size, modification time and inode. The inode tells two writes within one tick of the
-file system's clock apart; the change time is left out, because ``chown`` and snapshots made of hard
-links would make every recording new. ``modified_ns`` does look at it: a copy that keeps the times
-of its source is as young as its arrival.
+An ETag is size and modification time: see ``local_versions``, also for how a version that was seen
+is replaced. ``modified_ns`` looks at the change time as well: a copy that keeps the times of its
+source is as young as its arrival.
 
 Objects are never changed in place, so a copy within the bucket is a hard link: a dataset's video
 takes no room beside the artifact that it is. Whoever edits files of the bucket by hand edits both.
@@ -20,7 +19,6 @@ Symbolic links are followed as long as they stay inside the root.
 
 from __future__ import annotations
 
-import errno
 import filecmp
 import logging
 import os
@@ -36,18 +34,25 @@ from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
 from lerobot_pipelines.storage.base import Level, ObjectInfo, ObjectNotFound
 from lerobot_pipelines.storage.disk import named_when_full
+from lerobot_pipelines.storage.local_files import (
+    NO_HARD_LINKS,
+    copy_synced,
+    link_or_copy,
+    replace_file,
+    sync_file,
+    sync_folder,
+    write_synced,
+)
+from lerobot_pipelines.storage.local_versions import (
+    TEMPORARY_PREFIX,
+    etag_of,
+    taking_turns,
+)
 from lerobot_pipelines.storage.names import UNREADABLE, check_key, join, shown
 
 logger = logging.getLogger(__name__)
 
 Entries = list[tuple[str, os.DirEntry[str], bool]]
-
-TEMPORARY_PREFIX = ".lerobot-pipelines-tmp-"
-
-# What Linux answers where the file system has no hard links (FAT, some mounts).
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
-# ... or where this file cannot have another one here.
-_CANNOT_LINK = _NO_HARD_LINKS | {errno.EXDEV, errno.EMLINK}
 
 # Another process may remove a folder it has emptied just as we are about to write into it.
 _FOLDER_RACES = 5
@@ -71,10 +76,6 @@ def path_of(url: str) -> Path:
     if not path or "\0" in path:
         raise ConfigError(f'storage.url "{url}" names no folder')
     return Path(path)
-
-
-def etag_of(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ino:x}"
 
 
 def info_of(key: str, status: os.stat_result) -> ObjectInfo:
@@ -113,32 +114,55 @@ class LocalStorage:
             return path.read_bytes()
 
     def write(self, key: str, data: bytes) -> ObjectInfo:
-        return self._put(key, lambda temporary: _write_synced(temporary, data), os.replace)
+        return self._put(key, lambda temporary: write_synced(temporary, data), replace_file)
+
+    def replace(self, key: str, content: bytes | Path, seen: str | None) -> ObjectInfo | None:
+        def publish(temporary: Path, path: Path) -> None:
+            with taking_turns(self.root):
+                there = self.head(key)
+                if there is None or there.etag != seen:
+                    raise FileExistsError(f"{path} is another version")
+                replace_file(temporary, path)
+
+        def fill(temporary: Path) -> None:
+            if isinstance(content, bytes):
+                write_synced(temporary, content)
+            else:
+                copy_synced(content, temporary)
+
+        try:
+            return self._put(key, fill, os.link if seen is None else publish)
+        except FileExistsError:
+            return None
+        except OSError as error:
+            raise self._without_links(error) from error
+
+    def remove(self, key: str, seen: str) -> bool:
+        with taking_turns(self.root):
+            there = self.head(key)
+            if there is None or there.etag != seen:
+                return False
+            self.delete(key)
+        return True
 
     def create(self, key: str, data: bytes) -> bool:
         try:
-            self._put(key, lambda temporary: _write_synced(temporary, data), os.link)
+            self._put(key, lambda temporary: write_synced(temporary, data), os.link)
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
-                raise
-            raise Refused(
-                Reason.UNSUPPORTED,
-                f"the file system of {self.root} refuses a hard link, which an atomic create-only "
-                "write needs; keep the bucket on another file system",
-            ) from error
+            raise self._without_links(error) from error
         return True
 
     def upload(self, path: Path, key: str, *, is_final: bool = False) -> ObjectInfo:
         if is_final:
-            _sync_file(path)
-            return self._put(key, lambda temporary: _link_or_copy(path, temporary), os.replace)
-        return self._put(key, lambda temporary: _copy_synced(path, temporary), os.replace)
+            sync_file(path)
+            return self._put(key, lambda temporary: link_or_copy(path, temporary), replace_file)
+        return self._put(key, lambda temporary: copy_synced(path, temporary), replace_file)
 
     def copy(self, source: str, key: str) -> ObjectInfo:
         with self._found(source) as path:
-            return self._put(key, lambda temporary: _link_or_copy(path, temporary), os.replace)
+            return self._put(key, lambda temporary: link_or_copy(path, temporary), replace_file)
 
     def download(self, key: str, path: Path) -> ObjectInfo:
         temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
@@ -260,8 +284,17 @@ class LocalStorage:
         finally:
             if path.parent.is_dir():
                 temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return info_of(key, path.stat())
+
+    def _without_links(self, error: OSError) -> OSError | Refused:
+        if error.errno not in NO_HARD_LINKS:
+            return error
+        return Refused(
+            Reason.UNSUPPORTED,
+            f"the file system of {self.root} refuses a hard link, which an atomic create-only "
+            "write needs; keep the bucket on another file system",
+        )
 
     def _in_the_way(self, key: str) -> Refused:
         return Refused(
@@ -286,46 +319,3 @@ def _readable(name: str) -> str:
     if name.isascii():
         return name
     return "".join(UNREADABLE if "\ud800" <= c <= "\udfff" else c for c in name)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file that is already on the disk, or a copy on another file system."""
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-        _copy_synced(source, target)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-def _copy_synced(source: Path, target: Path) -> None:
-    with source.open("rb") as reading, target.open("wb") as writing:
-        shutil.copyfileobj(reading, writing, 1 << 20)
-        writing.flush()
-        os.fsync(writing.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the file system can."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        return
-    finally:
-        os.close(handle)

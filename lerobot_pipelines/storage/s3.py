@@ -19,6 +19,7 @@ from lerobot_pipelines.storage.s3_checksums import (
     expected_etag,
     plain_etag,
 )
+from lerobot_pipelines.storage.s3_conditional import put_over
 from lerobot_pipelines.storage.s3_connection import AS_CONFIGURED, S3Settings
 from lerobot_pipelines.storage.s3_listing import S3Listing
 
@@ -65,6 +66,14 @@ class S3Storage(S3Listing):
                 return False
         # A store that ignores the condition lets the last writer win; the others see it here.
         return self.read(key) == data
+
+    def replace(self, key: str, content: bytes | Path, seen: str | None) -> ObjectInfo | None:
+        name = self._name(check_key(key))
+        with self._translated(key):
+            is_there = put_over(
+                self._plain, self._place.bucket, name, content, seen, lambda: self.head(key)
+            )
+        return self._published(key) if is_there else None
 
     def upload(self, path: Path, key: str, *, is_final: bool = False) -> ObjectInfo:
         import obstore

@@ -40,15 +40,20 @@ def plain_etag(etag: str | None) -> str | None:
 def expected_etag(path: Path, part_bytes: int) -> str:
     """The ETag of a file put in one piece, or in parts of ``part_bytes`` if it is larger."""
     size = path.stat().st_size
+    if size <= part_bytes:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, _md5).hexdigest()
     digests: list[bytes] = []
     with path.open("rb") as file:
         while block := file.read(part_bytes):
             digests.append(hashlib.md5(block, usedforsecurity=False).digest())
-    if size <= part_bytes:
-        return (digests[0] if digests else hashlib.md5(usedforsecurity=False).digest()).hex()
     return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
 def comparable(stated: str, computed: str) -> bool:
     """Whether a store's ETag is of the same form as the computed one."""
     return bool(_MD5.fullmatch(stated)) and ("-" in stated) == ("-" in computed)
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lerobot_pipelines.storage.base import Storage
-from lerobot_pipelines.storage.local import TEMPORARY_PREFIX
+from lerobot_pipelines.storage.local_versions import LOCK_NAME, TEMPORARY_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def unfinished_uploads(storage: Storage, prefix: str) -> Iterator[Unfinished]:
         return
     for above, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(TEMPORARY_PREFIX):
+            if name.startswith(TEMPORARY_PREFIX) and name != LOCK_NAME:
                 path = Path(above, name)
                 with suppress(FileNotFoundError):
                     status = path.stat()

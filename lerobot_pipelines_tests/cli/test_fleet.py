@@ -17,7 +17,7 @@ from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.pipeline.artifacts import episode_keys
 from lerobot_pipelines.pipeline.lifecycle import CLOCK_NAME
 from lerobot_pipelines.pipeline.status import StatusReader
-from lerobot_pipelines.storage.local import TEMPORARY_PREFIX
+from lerobot_pipelines.storage.local_versions import TEMPORARY_PREFIX
 from lerobot_pipelines_tests.cli.calling import Outcome, call
 from lerobot_pipelines_tests.fleet import fleet_config, record, workspace_of
 

@@ -11,7 +11,7 @@ import pytest
 
 from lerobot_pipelines.defs import rescan
 from lerobot_pipelines.pipeline import lifecycle
-from lerobot_pipelines.storage.local import TEMPORARY_PREFIX
+from lerobot_pipelines.storage.local_versions import TEMPORARY_PREFIX
 from lerobot_pipelines_tests.defs.bucket import Bucket
 from lerobot_pipelines_tests.defs.daemon import Daemon, partitions_of
 

@@ -16,7 +16,7 @@ from lerobot_pipelines.pipeline.lifecycle import DAY_NS, Kind, clean_up
 from lerobot_pipelines.pipeline.retries import request_retry
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.recorder import publish_episode
-from lerobot_pipelines.storage.local import TEMPORARY_PREFIX
+from lerobot_pipelines.storage.local_versions import TEMPORARY_PREFIX
 from lerobot_pipelines_tests.fleet import fleet_config, record, workspace_of
 
 CONVERTED = ("block/episode_1", "block/episode_2")

@@ -12,6 +12,8 @@ import pytest
 from lerobot_pipelines.config.schema import StorageConfig
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.storage import ObjectNotFound, Storage, open_storage
+from lerobot_pipelines.storage.base import TellsVersions
+from lerobot_pipelines.storage.local import LocalStorage
 
 KEYS = ["a.txt", "a/b.txt", "a/c/d.txt", "a/é ü.txt", "ab/x.txt", "z#?%20+&~[1].txt"]
 
@@ -58,6 +60,45 @@ def test_the_listing_and_the_head_agree_on_the_etag(filled: Storage) -> None:
         head = filled.head(info.key)
         assert head is not None
         assert (head.key, head.size, head.etag) == (info.key, info.size, info.etag)
+
+
+def test_only_the_version_that_was_seen_is_replaced(store: Storage, tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    file.write_bytes(b"second")
+    first = store.replace("a/x", b"first", None)
+    assert first is not None and first == store.head("a/x")
+    assert store.replace("a/x", b"other", None) is None
+    assert store.replace("a/x", b"other", "12-ab") is None
+    second = store.replace("a/x", file, first.etag)
+    assert second is not None and second.size == 6
+    assert store.replace("a/x", b"late", first.etag) is None
+    assert store.read("a/x") == b"second"
+    assert file.read_bytes() == b"second"
+    assert store.replace("a/y", b"late", first.etag) is None
+    assert store.head("a/y") is None
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_of_racing_replacements_one_wins(store: Storage, is_there: bool) -> None:
+    seen = store.write("x", b"before").etag if is_there else None
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda number: store.replace("x", b"%d" % number, seen), range(8)))
+    winners = [number for number, result in enumerate(results) if result is not None]
+    assert len(winners) == 1
+    assert store.read("x") == b"%d" % winners[0]
+
+
+def test_where_every_write_is_told_only_the_seen_version_is_removed(store: Storage) -> None:
+    if not isinstance(store, TellsVersions):
+        assert not isinstance(store, LocalStorage)
+        return
+    first = store.write("x", b"one").etag
+    second = store.write("x", b"one").etag
+    assert second != first
+    assert not store.remove("x", first)
+    assert store.remove("x", second)
+    assert store.head("x") is None
+    assert not store.remove("x", second)
 
 
 def test_other_content_has_another_etag(store: Storage) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from lerobot_pipelines.config.schema import StorageConfig
-from lerobot_pipelines.errors import ConfigError, Reason, Refused
-from lerobot_pipelines.storage import ObjectNotFound, open_storage
-from lerobot_pipelines.storage.local import TEMPORARY_PREFIX, LocalStorage, path_of
+from lerobot_pipelines.errors import ConfigError, Reason, Refused, Transient
+from lerobot_pipelines.storage import (
+    ObjectNotFound,
+    local,
+    local_files,
+    local_versions,
+    open_storage,
+)
+from lerobot_pipelines.storage.local import LocalStorage, path_of
+from lerobot_pipelines.storage.local_versions import TEMPORARY_PREFIX, lasting_etag
 
 
 @pytest.fixture
@@ -66,16 +75,65 @@ def test_half_written_files_of_a_killed_writer_are_not_listed(store: LocalStorag
         store.read(f"folder/{TEMPORARY_PREFIX}0123")
 
 
-def test_a_file_replaced_by_one_of_the_same_size_and_times_has_another_etag(
+def test_every_write_has_another_etag_however_coarse_the_clock_and_equal_the_size(
+    store: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = time.time_ns()
+    write = local_files.write_synced
+
+    def write_at_one_moment(path: Path, data: bytes) -> None:
+        write(path, data)
+        os.utime(path, ns=(stopped, stopped))
+
+    monkeypatch.setattr(local, "write_synced", write_at_one_moment)
+    etags = [store.write("x", data).etag for data in (b"one", b"two", b"one", b"one")]
+    assert len(set(etags)) == 4
+
+
+def test_a_link_in_place_of_a_file_of_the_same_size_and_time_keeps_its_other_name(
     store: LocalStorage,
 ) -> None:
-    first = store.write("x", b"one")
-    old = (store.root / "x").stat()
-    (store.root / "y").write_bytes(b"two")
-    os.replace(store.root / "y", store.root / "x")
-    os.utime(store.root / "x", ns=(old.st_atime_ns, old.st_mtime_ns))
-    second = store.head("x")
-    assert second is not None and second.etag != first.etag
+    first, source = store.write("x", b"one"), store.write("y", b"two")
+    times = (store.root / "x").stat().st_mtime_ns
+    os.utime(store.root / "y", ns=(times, times))
+    source = store.head("y")
+    assert source is not None
+    copied = store.copy("y", "x")
+    assert copied.etag != first.etag
+    assert store.read("x") == b"two"
+    assert store.head("y").etag == source.etag  # type: ignore[union-attr]
+
+
+def test_a_copied_or_restored_bucket_has_the_same_etags(
+    store: LocalStorage, tmp_path: Path
+) -> None:
+    for key in ("x", "a/y", "a/b/z"):
+        store.write(key, key.encode())
+    shutil.copytree(store.root, tmp_path / "moved")
+    moved = LocalStorage(tmp_path / "moved")
+    assert [(one.key, one.etag) for one in moved.list()] == [
+        (one.key, one.etag) for one in store.list()
+    ]
+
+
+def test_etags_that_an_earlier_version_wrote_down_are_still_known() -> None:
+    assert lasting_etag("12-18a3f-2b1") == "12-18a3f"
+    for etag in ("12-18a3f", "d41d8cd98f00b204e9800998ecf8427e", "0123456789abcdef-12", ""):
+        assert lasting_etag(etag) == etag
+
+
+def test_who_holds_the_lock_for_long_is_named(
+    store: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_versions, "LOCK_WAIT_S", 0.05)
+    seen = store.write("x", b"one").etag
+    with (
+        local_versions.taking_turns(store.root),
+        pytest.raises(Transient, match="another process holds"),
+    ):
+        store.replace("x", b"two", seen)
+    assert store.read("x") == b"one"
+    assert [one.key for one in store.list()] == ["x"]
 
 
 def test_owner_mode_and_hard_links_do_not_make_new_content(store: LocalStorage) -> None:
