@@ -50,6 +50,10 @@ class ChunkDataset(torch.utils.data.Dataset[Item]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def taking(self, items: Sequence[int]) -> ChunkDataset:
+        """The dataset of some of its items, in that order; they may repeat."""
+        return ChunkDataset(self.builder, self.rows[np.asarray(items, np.int64)], self.verdict)
+
     def __getitem__(self, index: int) -> Item:
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} items, not one {index}")

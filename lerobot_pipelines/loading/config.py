@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from lerobot_pipelines.config.schema import Name, Section
 from lerobot_pipelines.errors import ConfigError
 
+Pixels = Annotated[int, Field(gt=0)]
 Normalisation = Literal["none", "mean_std", "min_max", "quantiles"]
 Dtype = Literal["float32", "float16", "bfloat16", "float64", "int64", "uint8"]
 
@@ -30,11 +31,11 @@ class KeyConfig(Section):
     """How far apart the steps are. null: the dataset's fps."""
     delta_timestamps: tuple[float, ...] | None = None
     """Instead of the three above: seconds from the present row, as lerobot has them."""
-    crop: tuple[int, int] | None = None
+    crop: tuple[Pixels, Pixels] | None = None
     """Pictures: height and width cut out, before `resize`."""
     random_crop: bool = False
     """Pictures: cut out anywhere (the same place in all steps), else in the middle."""
-    resize: tuple[int, int] | None = None
+    resize: tuple[Pixels, Pixels] | None = None
     """Pictures: height and width to scale to (bilinear, antialiased, by Pillow)."""
     normalize: Normalisation = "none"
     """By the dataset's own statistics: `mean_std`: mean 0, std 1; `min_max` and `quantiles` (1 %
@@ -54,8 +55,8 @@ class KeyConfig(Section):
             raise ValueError("delta_timestamps is empty")
         if self.random_crop and self.crop is None:
             raise ValueError("random_crop needs crop")
-        if self.dtype == "uint8" and self.normalize != "none":
-            raise ValueError("uint8 cannot hold normalised values")
+        if self.dtype in ("uint8", "int64") and self.normalize != "none":
+            raise ValueError(f"{self.dtype} cannot hold normalised values; say float32")
         return self
 
 

@@ -23,7 +23,8 @@ from lerobot_pipelines.loading.config import KeyConfig, LoadingConfig
 from lerobot_pipelines.loading.loader import Loader, make_loader
 from lerobot_pipelines.loading.opening import open_source
 
-HORIZON = 8  # actions predicted
+HORIZON = 8  # actions predicted, where the dataset does not hold chunks of its own
+ACTION_MASK = "action_is_pad"
 PICTURE = (48, 64)
 BATCH = 16
 HELD_OUT = 4  # every fourth episode
@@ -37,7 +38,8 @@ class History:
     (step, error)."""
 
     losses: list[float] = field(default_factory=list)
-    held_out: list[tuple[int, float]] = field(default_factory=list)
+    held_out: list[tuple[int, float]] = field(default_factory=list)  # empty: nothing held out
+    epochs: int = 0
     items_per_s: float = 0.0
 
     @property
@@ -53,19 +55,20 @@ class History:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         axes.plot(self.losses, linewidth=0.8, label="training")
-        axes.plot(*zip(*self.held_out, strict=True), "o-", label="held-out episodes")
+        if self.held_out:
+            axes.plot(*zip(*self.held_out, strict=True), "o-", label="held-out episodes")
         axes.set(xlabel="step", ylabel="mean squared error", yscale="log")
         axes.legend()
         figure.savefig(path, dpi=120)
 
 
 class Policy(torch.nn.Module):
-    """Pictures (batch, 3, 48, 64) of each camera and a state to (batch, HORIZON, action)."""
+    """Pictures (batch, 3, 48, 64) of each camera and a state to (batch, horizon, action)."""
 
-    def __init__(self, cameras: Sequence[str], state: int, action: int) -> None:
+    def __init__(self, cameras: Sequence[str], state: int, horizon: int, action: int) -> None:
         super().__init__()
         self._cameras = list(cameras)
-        self._action = action
+        self._horizon = horizon
         self.eye = torch.nn.Sequential(
             torch.nn.Conv2d(3, 16, 5, 4),
             torch.nn.ReLU(),
@@ -77,13 +80,13 @@ class Policy(torch.nn.Module):
         self.head = torch.nn.Sequential(
             torch.nn.Linear(_WIDTH * len(self._cameras) + state, 2 * _WIDTH),
             torch.nn.ReLU(),
-            torch.nn.Linear(2 * _WIDTH, HORIZON * action),
+            torch.nn.Linear(2 * _WIDTH, horizon * action),
         )
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         seen = [self.eye(batch[camera]) for camera in self._cameras]
         flat: torch.Tensor = self.head(torch.cat([*seen, batch["state"]], 1))
-        return flat.reshape(len(flat), HORIZON, -1)
+        return flat.reshape(len(flat), self._horizon, -1)
 
 
 def train(
@@ -104,7 +107,8 @@ def train(
         arguments = (ranks, root, seconds, workers, folder)
         torch.multiprocessing.spawn(_rank, arguments, nprocs=ranks)  # type: ignore[attr-defined,no-untyped-call]
         known: dict[str, Any] = json.loads((Path(folder) / "history.json").read_text())
-    history = History(known["losses"], [(s, e) for s, e in known["held_out"]], known["items_per_s"])
+    known["held_out"] = [(step, error) for step, error in known["held_out"]]
+    history = History(**known)
     say(_summary(history))
     return history
 
@@ -124,23 +128,31 @@ def _train_rank(root: Path, seconds: float, workers: int, say: Callable[[str], N
     torch.manual_seed(0)
     config, cameras = _config(root)
     episodes = range(len(open_source(root, config, lazy=True).lengths))
-    held = [one for one in episodes if one % HELD_OUT == HELD_OUT - 1] or [len(episodes) - 1]
-    kept = [one for one in episodes if one not in held] or held
+    held = [one for one in episodes if one % HELD_OUT == HELD_OUT - 1]
+    if not held and len(episodes) > 1:
+        held = [len(episodes) - 1]
+    if not held:
+        say("there is one episode, so none is held out: the loss says nothing of other episodes")
+    kept = [one for one in episodes if one not in held]
     training = make_loader(
         make_chunk_dataset(root, config, episodes=kept),
         BATCH,
         num_workers=workers,
         persistent_workers=workers > 0,
     )
-    testing = make_loader(make_chunk_dataset(root, config, episodes=held), BATCH, shuffle=False)
-    first = next(iter(testing))
-    policy: torch.nn.Module = Policy(cameras, first["state"].shape[1], first["action"].shape[2])
+    testing = (
+        make_loader(make_chunk_dataset(root, config, episodes=held), BATCH, shuffle=False)
+        if held
+        else None
+    )
+    first = next(iter(make_loader(make_chunk_dataset(root, config, episodes=kept[:1]), BATCH)))
+    policy: torch.nn.Module = Policy(cameras, first["state"].shape[1], *first["action"].shape[1:])
     policy(first)  # sizes the lazy layer
     if torch.distributed.is_initialized():
         policy = DistributedDataParallel(policy)
     optimiser = torch.optim.AdamW(policy.parameters(), 1e-3)
     history, begun, items = History(), time.monotonic(), 0
-    while len(history.held_out) < LEAST_EPOCHS or not _over(begun, seconds):
+    while history.epochs < LEAST_EPOCHS or not _over(begun, seconds):
         for batch in training:
             loss = _loss(policy, batch)
             optimiser.zero_grad()
@@ -148,7 +160,9 @@ def _train_rank(root: Path, seconds: float, workers: int, say: Callable[[str], N
             optimiser.step()
             history.losses.append(loss.item())
             items += len(batch["index"])
-        history.held_out.append((len(history.losses), _measured(policy, testing)))
+        history.epochs += 1
+        if testing is not None:
+            history.held_out.append((len(history.losses), _measured(policy, testing)))
         history.items_per_s = items / (time.monotonic() - begun)
         say(_summary(history))
     return history
@@ -160,19 +174,21 @@ def _config(root: Path) -> tuple[LoadingConfig, list[str]]:
     states = [key for key in source.features if key.startswith("observation.state")]
     if "action" not in source.features or not states:
         raise ConfigError(f"{root} has no action or no observation.state to train on")
-    if len(source.features["action"].shape) != 1:
-        raise ConfigError(f"{root} holds action chunks; the example makes its own of plain actions")
     cameras = [key for key, spec in source.features.items() if spec.is_camera]
     keys = {camera: KeyConfig(resize=PICTURE) for camera in cameras}
     keys["state"] = KeyConfig(source=states[0], normalize="mean_std")
-    keys["action"] = KeyConfig(horizon=HORIZON, normalize="mean_std")
+    holds_chunks = len(source.features["action"].shape) > 1  # made by ``strategy: chunking``
+    keys["action"] = KeyConfig(horizon=0 if holds_chunks else HORIZON, normalize="mean_std")
+    if holds_chunks and ACTION_MASK in source.features:
+        keys[ACTION_MASK] = KeyConfig()
     return LoadingConfig(keys=keys, tasks="index"), cameras
 
 
 def _loss(policy: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
     """Mean squared error of the actions that are no padding."""
-    counts = ~batch["action_is_pad"]
-    difference: torch.Tensor = (policy(batch) - batch["action"])[counts]
+    difference: torch.Tensor = policy(batch) - batch["action"]
+    if ACTION_MASK in batch:
+        difference = difference[~batch[ACTION_MASK]]
     return difference.square().mean()
 
 
@@ -191,8 +207,8 @@ def _over(begun: float, seconds: float) -> bool:
 
 
 def _summary(history: History) -> str:
-    step, error = history.held_out[-1]
+    held_out = f"held out {history.held_out[-1][1]:.4f}" if history.held_out else "none held out"
     return (
-        f"epoch {len(history.held_out)}, step {step}: loss {history.losses[-1]:.4f}, "
-        f"held out {error:.4f}, {history.items_per_s:.0f} items/s"
+        f"epoch {history.epochs}, step {len(history.losses)}: loss {history.losses[-1]:.4f}, "
+        f"{held_out}, {history.items_per_s:.0f} items/s"
     )

@@ -13,7 +13,7 @@ from lerobot_pipelines.loading.chunks import ChunkDataset
 from lerobot_pipelines.loading.epochs import Consumed, Pass
 from lerobot_pipelines.loading.interleave import stream_of_chunks
 from lerobot_pipelines.loading.placement import placement_of
-from lerobot_pipelines.loading.streams import StreamDataset, state_of
+from lerobot_pipelines.loading.streams import StreamDataset
 
 
 class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
@@ -46,10 +46,10 @@ class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
         """JSON-able. At the end of an epoch it stands for the beginning of the next."""
         current: Pass | None = getattr(self, "_pass", None)
         if current is None:
-            return state_of(self.dataset.upcoming())
+            return self.dataset.state_of(self.dataset.upcoming())
         world = placement_of(self.dataset).world
         taken = Consumed(self._batches, self._batch(), world, max(self.num_workers, 1))
-        return state_of(current.after(taken))
+        return self.dataset.state_of(current.after(taken))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken. ``ConfigError`` for the state of another stream."""
@@ -58,6 +58,22 @@ class Loader(torch.utils.data.DataLoader[dict[str, Any]]):
     def _batch(self) -> int:
         assert self.batch_size is not None
         return self.batch_size
+
+
+def _whole(dataset: Any) -> StreamDataset | ChunkDataset:
+    """A part of a dataset as a dataset of its own."""
+    if isinstance(dataset, StreamDataset | ChunkDataset):
+        return dataset
+    if isinstance(dataset, torch.utils.data.Subset):
+        inner = _whole(dataset.dataset)
+        if isinstance(inner, ChunkDataset):
+            return inner.taking(dataset.indices)
+        raise ConfigError("a stream has no parts; take a Subset of make_chunk_dataset's dataset")
+    raise ConfigError(
+        f"make_loader takes datasets of this package and Subsets of them, no "
+        f"{type(dataset).__name__}; several datasets become one by make_interleave_dataset, and "
+        "any dataset works with torch.utils.data.DataLoader"
+    )
 
 
 def _next(batches: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
@@ -79,7 +95,7 @@ def _next(batches: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def make_loader(
-    dataset: StreamDataset | ChunkDataset,
+    dataset: StreamDataset | ChunkDataset | torch.utils.data.Subset[dict[str, Any]],
     batch_size: int,
     *,
     num_workers: int = 0,
@@ -89,13 +105,16 @@ def make_loader(
 ) -> Loader:
     """Batches of a dataset, on every rank the same number.
 
-    ``seed`` and ``shuffle`` are for a ``ChunkDataset``; a stream has its own. ``settings`` go to
+    ``dataset`` may also be a part of a ``ChunkDataset``, as ``torch.utils.data.Subset`` and
+    ``random_split`` make them. Raises ``ConfigError`` for other datasets. ``seed`` and ``shuffle``
+    are for a ``ChunkDataset``; a stream has its own. ``settings`` go to
     ``torch.utils.data.DataLoader`` (``persistent_workers``, ``pin_memory``, ``prefetch_factor``,
     ``drop_last``, ``collate_fn``, ...).
     """
     for name in ("sampler", "batch_sampler"):
         if settings.get(name) is not None:
             raise ConfigError(f"{name}: the dataset has an order of its own")
+    dataset = _whole(dataset)
     if isinstance(dataset, ChunkDataset):
         dataset = stream_of_chunks(dataset, seed=seed, shuffle="full" if shuffle else "none")
     pictures_later = settings.get("collate_fn") is None

@@ -69,6 +69,8 @@ def with_deltas(
     """The configuration that gives lerobot's items for ``delta_timestamps``."""
     keys = dict(config.keys) or {key: KeyConfig() for key in source.features if key not in ROW_KEYS}
     for key, seconds in deltas.items():
+        if not len(seconds):
+            raise ConfigError(f"delta_timestamps of {key} is empty; leave the key out")
         if key not in source.features:
             raise ConfigError(
                 f"delta_timestamps names {key}; {source.name} has {', '.join(source.features)}"

@@ -20,6 +20,7 @@ from lerobot_pipelines.loading.balance import (
     quotas,
 )
 from lerobot_pipelines.loading.epochs import EpochBook, Pass
+from lerobot_pipelines.loading.identity import StreamIdentity, identity_of, require_equal
 from lerobot_pipelines.loading.items import Item
 from lerobot_pipelines.loading.order import Draws, Ends, Layout, Shuffle, draw, worker_stream
 from lerobot_pipelines.loading.placement import Placement, consumed_from, placement_of
@@ -27,7 +28,7 @@ from lerobot_pipelines.loading.reading import ReadAhead, Reading
 from lerobot_pipelines.loading.resuming import rest_of
 from lerobot_pipelines.loading.verdict import Verdict
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +165,39 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
         """
         begun = self._book.latest()
         if not batches or begun is None:
-            return state_of(self.upcoming())
-        return state_of(begun.after(consumed_from(loader, batches, self._placement().world)))
+            return self.state_of(self.upcoming())
+        return self.state_of(begun.after(consumed_from(loader, batches, self._placement().world)))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next pass be the rest of the one that ``state`` was taken in; then whole ones.
 
-        ``ConfigError`` for the state of another stream.
+        ``ConfigError`` for the state of another stream: of other datasets, of datasets that have
+        grown or changed, of another seed or order. ``start_at`` begins a whole epoch with any.
         """
         if state.get("version") != STATE_VERSION:
-            raise ConfigError(f"the loader's state has version {state.get('version')!r}, not 1")
-        rest = Pass.from_json(state["pass"])
-        if len(rest.quotas) != len(self.readings):
             raise ConfigError(
-                f"the loader's state is of {len(rest.quotas)} datasets, not {len(self.readings)}"
+                f"the loader's state has version {state.get('version')!r}, not {STATE_VERSION}; "
+                "begin the epoch anew with start_at"
             )
-        self._book.resume(rest)
+        require_equal(StreamIdentity.from_json(state["stream"]), self._identity())
+        self._book.resume(Pass.from_json(state["pass"]))
+
+    def state_of(self, rest: Pass) -> dict[str, Any]:
+        """What ``load_state_dict`` takes, for the rest of a pass over this stream."""
+        stream = self._identity().to_json()
+        return {"version": STATE_VERSION, "pass": rest.to_json(), "stream": stream}
+
+    def _identity(self) -> StreamIdentity:
+        settings = self.settings
+        mixed = settings.mixed_runs if settings.shuffle == "local" else 0
+        return StreamIdentity(
+            settings.seed,
+            settings.shuffle,
+            settings.ends,
+            settings.epoch_items,
+            mixed,
+            tuple(identity_of(one) for one in self.readings),
+        )
 
     def start_at(self, epoch: int) -> None:
         """Let the next pass be that epoch, for weights that do not depend on what was drawn."""
@@ -238,11 +256,6 @@ class StreamDataset(torch.utils.data.IterableDataset[Item]):
         sequence = rest_of(draws, begun, layout, rank)
         own = worker_stream(sequence, layout, worker)
         return Draws(draws.source[own], draws.item[own], draws.run[own])
-
-
-def state_of(rest: Pass) -> dict[str, Any]:
-    """What ``StreamDataset.load_state_dict`` takes."""
-    return {"version": STATE_VERSION, "pass": rest.to_json()}
 
 
 def _mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:

@@ -56,6 +56,12 @@ def scale_of(
     first, second = statistics[low], statistics[high]
     if elements is not None:
         first, second = first[..., list(elements)], second[..., list(elements)]
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ConfigError(
+            f"{key}: the dataset's statistics {low} and {high} hold NaN or infinity, so normalize: "
+            f"{config.normalize} would make every item so; lerobot-pipelines verify says more, and "
+            "converting the recordings again writes them anew"
+        )
     if config.normalize == "mean_std":
         spread = np.maximum(second, _SMALLEST_SPREAD)
         return Scale(1 / spread, -first / spread)

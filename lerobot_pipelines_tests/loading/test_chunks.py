@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,35 @@ def test_decoders_and_pictures_kept_are_bounded(root: Path) -> None:
     videos = dataset.source._videos  # type: ignore[attr-defined]
     assert videos.open_files <= 1
     assert videos.kept_bytes <= 20_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"crop": (-5, 10)}, "greater than 0"),
+        ({"resize": (0, 0)}, "greater than 0"),
+        ({"normalize": "mean_std", "dtype": "int64"}, "int64 cannot hold normalised values"),
+        ({"delta_timestamps": ()}, "delta_timestamps is empty"),
+    ],
+)
+def test_forms_that_make_no_sense_are_refused(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        KeyConfig.model_validate(settings)
+
+
+def test_an_empty_list_of_deltas_is_refused(root: Path) -> None:
+    with pytest.raises(ConfigError, match="action is empty"):
+        make_chunk_dataset(root, delta_timestamps={"action": []})
+
+
+def test_statistics_that_would_make_nan_are_refused(root: Path) -> None:
+    path = root / "meta" / "stats.json"
+    statistics = json.loads(path.read_text())
+    statistics[STATE]["mean"][0] = float("nan")
+    path.write_text(json.dumps(statistics))
+    asked = LoadingConfig(keys={STATE: KeyConfig(normalize="mean_std")})
+    with pytest.raises(ConfigError, match="mean and std hold NaN"):
+        make_chunk_dataset(root, asked)
+    # What does not use them is unharmed.
+    others = LoadingConfig(keys={STATE: KeyConfig(normalize="min_max")})
+    assert torch.isfinite(make_chunk_dataset(root, others)[0][STATE]).all()

@@ -23,7 +23,6 @@ from lerobot_pipelines.loading import (
     make_loader,
 )
 from lerobot_pipelines.loading.balance import BalanceReport
-from lerobot_pipelines.loading.streams import state_of
 from lerobot_pipelines_tests.datasets.episodes import CAMERA, brightness
 from lerobot_pipelines_tests.loading.conftest import toy_dataset
 
@@ -192,7 +191,8 @@ def test_dynamic_weights_make_up_for_an_interrupted_past(root: Path, other: Path
     dataset._book.set_weights([1.0, 0.0])
     assert max(flat(indices(make_loader(dataset, 4)))) < 1000
     fresh = both(root, other, balance=Balance.dynamic(), epoch_items=20)
-    fresh.load_state_dict(state_of(dataset.upcoming()))  # 20 more of the first than of the second
+    # 20 more of the first than of the second:
+    fresh.load_state_dict(dataset.state_of(dataset.upcoming()))
     indices(make_loader(fresh, 4))
     indices(make_loader(fresh, 4))
     drawn = fresh.report().drawn
