@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +13,9 @@ from lerobot_pipelines.pipeline.cache import REMEDY, RecordingCache
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines.storage.base import Storage
 from lerobot_pipelines.storage.disk import named_when_full
+from lerobot_pipelines.storage.scratch import CACHE_VARIABLE, ScratchFolder, default_cache_dir
 
-CACHE_VARIABLE = "LEROBOT_PIPELINES_CACHE"
+__all__ = ["CACHE_VARIABLE", "KeptOpen", "Workspace", "default_cache_dir", "open_workspace"]
 
 
 @dataclass(slots=True)
@@ -48,23 +47,13 @@ class Workspace:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder of one's own on this machine, removed at the end whatever happens.
+        """A folder of one's own on this machine, removed at the end whatever happens; after a
+        ``kill -9`` by the next process that asks for one.
 
         Raises ``DiskFull`` where the block, or making the folder, meets a full disk.
         """
-        with named_when_full(self.cache_dir, REMEDY):
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="step-", dir=self.cache_dir) as folder:
-                yield Path(folder)
-
-
-def default_cache_dir() -> Path:
-    """``$LEROBOT_PIPELINES_CACHE``, else a folder in the system's temporary directory.
-
-    That one is each user's own: the first user's would be closed to all others.
-    """
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named or Path(tempfile.gettempdir()) / f"lerobot_pipelines-{os.getuid()}")
+        with named_when_full(self.cache_dir, REMEDY), ScratchFolder(self.cache_dir) as folder:
+            yield folder
 
 
 def open_workspace(config: DatasetConfig, *, cache_dir: Path | None = None) -> Workspace:

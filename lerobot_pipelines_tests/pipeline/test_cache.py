@@ -124,3 +124,52 @@ def test_on_a_full_disk_what_nobody_reads_makes_room_first(tmp_path: Path) -> No
     ):
         assert sorted(path.name for path in folder.iterdir()) == [".complete", "data"]
         assert (tmp_path / "read" / "data").exists()
+
+
+KILLED = """
+import os, pathlib
+from lerobot_pipelines.pipeline.cache import RecordingCache
+def die(folder):
+    (folder / "half").write_text("half")
+    os.kill(os.getpid(), 9)
+with RecordingCache(pathlib.Path({folder!r}), 100).held({name!r}, 10, die): pass
+"""
+
+
+def test_what_killed_processes_left_goes_at_the_next_start(tmp_path: Path) -> None:
+    """Also of recordings that nobody asks for again: their names and locks would stay for ever."""
+    for name in ("a", "b"):
+        subprocess.run(
+            [sys.executable, "-c", KILLED.format(folder=str(tmp_path), name=name)], check=False
+        )
+    assert not (tmp_path / "a").exists() and (tmp_path / "b" / "half").exists()
+    calls = list[str]()
+    with RecordingCache(tmp_path, 100).held("c", 10, filling("c", calls)):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "locks"]
+        assert sorted(path.name for path in (tmp_path / "locks").iterdir()) == [".room", "c"]
+
+
+def test_a_recording_on_the_way_counts_as_much_as_one_that_is_there(tmp_path: Path) -> None:
+    cache, calls = RecordingCache(tmp_path, 30), list[str]()
+    with cache.held("unused", 10, filling("unused", calls)):
+        pass
+
+    def fetch_meanwhile(folder: Path) -> None:
+        filling("first", calls)(folder)
+        with cache.held("second", 10, filling("second", calls)):
+            assert not (tmp_path / "unused").exists()  # 10 there, 15 on the way, 10 more
+
+    with cache.held("first", 15, fetch_meanwhile):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "locks"}
+
+
+def test_a_sweep_leaves_what_is_being_fetched(tmp_path: Path) -> None:
+    def fetch(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        cache.sweep()
+        assert (folder / "half").exists()
+
+    cache = RecordingCache(tmp_path, 30)
+    with cache.held("a", 10, fetch) as folder:
+        assert (folder / "half").exists()

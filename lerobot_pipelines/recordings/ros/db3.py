@@ -7,7 +7,6 @@ in a journal beside the file is taken in by a copy.
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from lerobot_pipelines.recordings.ros.container import (
     Rows,
 )
 from lerobot_pipelines.recordings.ros.db3_journal import is_usable, journals_of, taken_in
+from lerobot_pipelines.storage.scratch import ScratchFolder
 
 # SQLite's own errors, and what damaged text and numbers make of Python's conversions.
 _UNREADABLE = (sqlite3.Error, UnicodeError, ValueError, TypeError, OverflowError)
@@ -42,7 +42,7 @@ class Db3File:
         self.details: dict[str, Any] = {"compression": "none"}
         if path.stat().st_size == 0:
             raise Refused(Reason.CORRUPT_CONTAINER, f"{path.name} is empty")
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: ScratchFolder | None = None
         try:
             place = self._take_in_journals()
             self._database = sqlite3.connect(
@@ -82,7 +82,7 @@ class Db3File:
         if self._scratch is None:
             return self.path
         self.details["recovered"] = ", ".join(journal.name for journal in usable)
-        return Path(self._scratch.name) / self.path.name
+        return self._scratch.path / self.path.name
 
     def _clean_up(self) -> None:
         if self._scratch is not None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
 from pathlib import Path
+
+from lerobot_pipelines.storage.scratch import ScratchFolder
 
 # The first bytes of a journal that holds something; of the log in either byte order of its sums.
 _MARKS = {
@@ -45,16 +46,16 @@ def is_usable(journal: Path) -> bool:
     )
 
 
-def taken_in(path: Path, journals: list[Path]) -> tempfile.TemporaryDirectory[str] | None:
+def taken_in(path: Path, journals: list[Path]) -> ScratchFolder | None:
     """A folder with a copy of the database, under its own name, that holds what they hold.
 
     None if SQLite cannot do it.
     """
-    scratch = tempfile.TemporaryDirectory(prefix="bag-")
+    scratch = ScratchFolder()
     try:
         for source in (path, *journals):
-            shutil.copyfile(source, Path(scratch.name) / source.name)
-        with closing(sqlite3.connect(Path(scratch.name) / path.name)) as database:
+            shutil.copyfile(source, scratch.path / source.name)
+        with closing(sqlite3.connect(scratch.path / path.name)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             database.execute("SELECT count(*) FROM topics").fetchall()
     except sqlite3.Error:

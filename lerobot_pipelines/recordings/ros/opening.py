@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from lerobot_pipelines.recordings.ros.parts import SplitFile
 from lerobot_pipelines.recordings.ros.recording import BagRecording
 from lerobot_pipelines.recordings.ros.ros1 import Ros1File
 from lerobot_pipelines.recordings.sidecar import read_metadata
+from lerobot_pipelines.storage.scratch import ScratchFolder
 
 _CONTAINERS: Mapping[str, Callable[[Path], BagFile]] = {
     ".bag": Ros1File,
@@ -87,8 +87,8 @@ def _open_parts(paths: Sequence[Path], stack: ExitStack) -> tuple[list[BagFile],
 def _open_file(path: Path, stack: ExitStack) -> BagFile:
     name, container = _plain_name(path.name)
     if path.name.lower().endswith(_COMPRESSED):
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bag-"))
-        path = decompress_file(path, Path(scratch) / name)
+        scratch = stack.enter_context(ScratchFolder())
+        path = decompress_file(path, scratch / name)
     return _CONTAINERS[container or ""](path)
 
 
