@@ -115,7 +115,7 @@ def ticks(workspace: Workspace, episodes: int, layout: str) -> None:
     began = time.perf_counter()
     if not workspace.storage.list_level("raw")[0]:
         put_all(workspace, keys[:episodes], layout, converted=True)
-    if not any(workspace.storage.list(f"work/fleet/ledger/{Format.V30}")):
+    if not any(workspace.storage.list(ledger_folder(workspace.config, Format.V30))):
         write_ledger(workspace, keys[:episodes], layout)
     print(f"{episodes} episodes in {workspace.storage.url} ({time.perf_counter() - began:.0f} s)")
     with dg.DagsterInstance.ephemeral() as instance:

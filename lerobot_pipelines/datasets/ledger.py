@@ -1,10 +1,14 @@
 """The dataset's ledger: what it holds, and every change of it announced before it is made.
 
-``<work_prefix>/<dataset>/ledger/<format>/00000007.json`` is an intent: the whole state that the
-dataset will be in, and every object that is written or deleted on the way. It is created only if
-it does not exist, so of several writers one wins. ``00000007.done`` follows once ``info.json`` is
-in place. An intent without it is a commit that was interrupted: unless its ``info.json`` is there,
-whatever it names cannot be trusted and is written again or deleted by the next one.
+``<converted_prefix>/<pattern>/.ledger/<format>/00000007.json`` is an intent: the whole state that
+the dataset will be in, and every object that is written or deleted on the way. It is created only
+if it does not exist, so of several writers one wins. ``00000007.done`` follows once ``info.json``
+is in place. An intent without it is a commit that was interrupted: unless its ``info.json`` is
+there, whatever it names cannot be trusted and is written again or deleted by the next one.
+
+It lies beside the dataset, so that the two are copied, moved and deleted together, and nothing is
+lost with the artifacts below the work prefix. Earlier versions kept it there: a ledger that is
+still there is read until the first commit after it is complete.
 
 Snapshots replace one another, so only the last few are kept and the ledger does not grow with the
 number of commits.
@@ -19,6 +23,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from lerobot_pipelines.config.rules_dataset import dataset_folder
 from lerobot_pipelines.config.schema import DatasetConfig, Format
 from lerobot_pipelines.datasets.members import DatasetSchema, Member
 from lerobot_pipelines.datasets.options import Options, work_folder
@@ -29,6 +34,8 @@ from lerobot_pipelines.errors import Reason, Refused, Transient
 from lerobot_pipelines.storage.base import Storage
 
 LEDGER_VERSION = 1
+
+LEDGER_NAME = ".ledger"
 
 _KEPT_COMMITS = 3
 
@@ -88,29 +95,50 @@ class History:
 
 
 def ledger_folder(config: DatasetConfig, fmt: Format) -> str:
+    return f"{beside_dataset(config)}/{fmt.value}"
+
+
+def earlier_ledger_folder(config: DatasetConfig, fmt: Format) -> str:
+    """Where versions before 0.2 kept it."""
     return f"{work_folder(config)}/ledger/{fmt.value}"
 
 
+def beside_dataset(config: DatasetConfig) -> str:
+    """What belongs to the dataset without being part of it. No dataset can be called like it: a
+    folder in ``dataset.pattern`` never begins with a dot."""
+    parts = (config.storage.converted_prefix, dataset_folder(config), LEDGER_NAME)
+    return "/".join(part.strip("/") for part in parts if part.strip("/"))
+
+
+def open_ledger(storage: Storage, config: DatasetConfig, fmt: Format) -> Ledger:
+    return Ledger(storage, ledger_folder(config, fmt), earlier_ledger_folder(config, fmt))
+
+
 class Ledger:
-    def __init__(self, storage: Storage, folder: str) -> None:
+    """``earlier``: a folder whose commits count for as long as ``folder`` holds no complete one."""
+
+    def __init__(self, storage: Storage, folder: str, earlier: str | None = None) -> None:
         self._storage = storage
         self._folder = folder
+        self._earlier = earlier
 
     def history(self) -> History:
-        intents, done = self._numbers()
+        places = self._places()
+        intents = {number for number, suffix in places if suffix == "json"}
+        done = {number for number, suffix in places if suffix == "done"}
         last_done = max(done & intents, default=0)
         pending = sorted(number for number in intents if number > last_done)
         return History(
             number=max(intents | done, default=0),
-            done=self._read(last_done) if last_done else None,
-            pending=tuple(self._read(number) for number in pending),
+            done=self._read(places[last_done, "json"]) if last_done else None,
+            pending=tuple(self._read(places[number, "json"]) for number in pending),
         )
 
     def announce(self, number: int, intent: Intent) -> None:
         """Raises ``Transient`` if another writer has announced a commit since ``history``."""
         # A number that is free only because it was cleaned away meanwhile is not ours either.
         data = intent.model_dump_json().encode()
-        if not self._storage.create(self._key(number), data) or max(self._numbers()[0]) != number:
+        if not self._storage.create(self._key(number), data) or self._newest() != number:
             raise Transient(f"another writer is at work on the dataset of {self._folder}")
 
     def check_still_newest(self, number: int) -> None:
@@ -122,26 +150,39 @@ class Ledger:
         """The commit is in place; forget all but the last few."""
         data = json.dumps(written, indent=1).encode()
         self._storage.write(self._key(number, "done"), data)
-        intents, done = self._numbers()
-        for old in sorted(one for one in intents | done if one <= number - _KEPT_COMMITS):
-            # The marker last: an intent without one would look interrupted.
-            for suffix in ("json", "done"):
+        # The marker last: an intent without one would look interrupted.
+        order = {"json": 0, "done": 1}
+        numbers = [(old, order[suffix], suffix) for old, suffix in self._numbers(self._folder)]
+        for old, _, suffix in sorted(numbers):
+            if old <= number - _KEPT_COMMITS:
                 self._storage.delete(self._key(old, suffix))
 
-    def _numbers(self) -> tuple[set[int], set[int]]:
-        _, objects = self._storage.list_level(self._folder)
-        found: dict[str, set[int]] = {"json": set(), "done": set()}
+    def _places(self) -> dict[tuple[int, str], str]:
+        """The object key of every intent ("json") and marker ("done") that counts, by number."""
+        found = self._numbers(self._folder)
+        own = {one: self._key(*one) for one in found}
+        is_complete = any((number, "done") in found for number, suffix in found if suffix == "json")
+        if self._earlier is None or is_complete:
+            return own
+        earlier = {one: f"{self._earlier}/{_name(*one)}" for one in self._numbers(self._earlier)}
+        return earlier | own
+
+    def _newest(self) -> int:
+        return max(number for number, suffix in self._places() if suffix == "json")
+
+    def _numbers(self, folder: str) -> set[tuple[int, str]]:
+        _, objects = self._storage.list_level(folder)
+        found = set()
         for info in objects:
             stem, _, suffix = info.key.rpartition("/")[2].partition(".")
-            if suffix in found and stem.isdigit():
-                found[suffix].add(int(stem))
-        return found["json"], found["done"]
+            if suffix in ("json", "done") and stem.isdigit():
+                found.add((int(stem), suffix))
+        return found
 
     def _key(self, number: int, suffix: str = "json") -> str:
-        return f"{self._folder}/{number:08d}.{suffix}"
+        return f"{self._folder}/{_name(number, suffix)}"
 
-    def _read(self, number: int) -> Intent:
-        key = self._key(number)
+    def _read(self, key: str) -> Intent:
         try:
             return Intent.model_validate_json(self._storage.read(key))
         except ValidationError as error:
@@ -150,3 +191,7 @@ class Ledger:
                 f"{key} is not a ledger entry of this version ({error.error_count()} faults); "
                 f"delete {self._folder} and the dataset to have it built anew",
             ) from error
+
+
+def _name(number: int, suffix: str) -> str:
+    return f"{number:08d}.{suffix}"

@@ -15,11 +15,10 @@ from lerobot_pipelines.datasets.contents import Contents, contents_of, unchanged
 from lerobot_pipelines.datasets.ledger import (
     Intent,
     Kind,
-    Ledger,
     Packing,
     Snapshot,
     Totals,
-    ledger_folder,
+    open_ledger,
 )
 from lerobot_pipelines.datasets.members import all_tasks, number_episodes
 from lerobot_pipelines.datasets.options import dataset_prefix, options_of
@@ -27,6 +26,7 @@ from lerobot_pipelines.datasets.reading import ArtifactReader, RecordReader
 from lerobot_pipelines.datasets.records import RecordSource
 from lerobot_pipelines.datasets.recovery import take_stock
 from lerobot_pipelines.datasets.selection import Selection, select
+from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.storage.base import Storage
 
 
@@ -81,9 +81,15 @@ def update_dataset(
     being converted again.
     """
     root = dataset_prefix(config, fmt)
-    ledger = Ledger(storage, ledger_folder(config, fmt))
+    ledger = open_ledger(storage, config, fmt)
     standing = take_stock(storage, root, ledger)
     old = standing.snapshot
+    if old is not None and old.options.name != config.dataset.name:
+        raise Refused(
+            Reason.BAD_CONFIG,
+            f"{root} holds the dataset {old.options.name}, not {config.dataset.name}; choose "
+            "another dataset.pattern or move it away",
+        )
     reader = RecordReader(records)
     config_hash = dataset_hash(config)
     selection = select(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
-from lerobot_pipelines.datasets.ledger import Ledger, Snapshot, ledger_folder
+from lerobot_pipelines.datasets.ledger import Snapshot, open_ledger
 from lerobot_pipelines.datasets.options import work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.pipeline.artifacts import read_artifact, records_folder
@@ -105,7 +105,7 @@ def dataset_snapshots(workspace: Workspace) -> dict[Format, Snapshot]:
     config = workspace.config
     found = {}
     for fmt in config.dataset.formats:
-        done = Ledger(workspace.storage, ledger_folder(config, fmt)).history().done
+        done = open_ledger(workspace.storage, config, fmt).history().done
         if done is not None:
             found[fmt] = done.snapshot
     return found

@@ -18,7 +18,7 @@ from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.rules_dataset import episode_folder
 from lerobot_pipelines.config.schema import DatasetConfig, Format
 from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
-from lerobot_pipelines.datasets.ledger import Kind, ledger_folder
+from lerobot_pipelines.datasets.ledger import Kind, earlier_ledger_folder, ledger_folder
 from lerobot_pipelines.datasets.options import options_of, work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import Refused
@@ -159,8 +159,9 @@ def _remove(workspace: Workspace, partition: str, folders: tuple[str, ...]) -> N
             for info in list(storage.list(root)):
                 storage.delete(info.key)
             config = _config_of(workspace.config, partition, folder)
-            for info in list(storage.list(ledger_folder(config, fmt))):
-                storage.delete(info.key)
+            for ledger in (ledger_folder(config, fmt), earlier_ledger_folder(config, fmt)):
+                for info in list(storage.list(ledger)):
+                    storage.delete(info.key)
 
 
 def _config_of(config: DatasetConfig, partition: str, folder: str) -> DatasetConfig:

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from lerobot_pipelines.config.schema import Format
-from lerobot_pipelines.datasets.ledger import Intent, Ledger, ledger_folder
+from lerobot_pipelines.datasets import dataset_prefix
+from lerobot_pipelines.datasets.ledger import (
+    Intent,
+    Ledger,
+    Snapshot,
+    earlier_ledger_folder,
+    ledger_folder,
+    open_ledger,
+)
 from lerobot_pipelines.errors import Refused, Transient
 from lerobot_pipelines_tests.datasets.episodes import Bucket
 from lerobot_pipelines_tests.datasets.reading import content, tree
@@ -23,7 +31,7 @@ def test_a_dataset_that_someone_deleted_is_built_anew(bucket: Bucket, fmt: Forma
     bucket.put("a", seed=1)
     bucket.update(fmt)
     before = content(bucket.root(fmt))
-    for info in list(bucket.storage.list("converted")):
+    for info in list(bucket.storage.list(dataset_prefix(bucket.config, fmt))):
         bucket.storage.delete(info.key)
     assert bucket.update(fmt).kind == "create"
     assert content(bucket.root(fmt)) == before
@@ -38,6 +46,33 @@ def test_an_info_json_that_someone_edited_is_put_right(bucket: Bucket, fmt: Form
     assert tree(bucket.root(fmt)) == before
 
 
+def test_the_ledger_of_an_earlier_version_is_gone_on_with(bucket: Bucket, fmt: Format) -> None:
+    """It lay below the work prefix, and its last commit may have been interrupted."""
+    for name in ("b", "a"):
+        bucket.put(name, seed=ord(name))
+        bucket.update(fmt)
+    new, earlier = ledger_folder(bucket.config, fmt), earlier_ledger_folder(bucket.config, fmt)
+    for info in list(bucket.storage.list(new)):
+        bucket.storage.write(info.key.replace(new, earlier), bucket.storage.read(info.key))
+        bucket.storage.delete(info.key)
+    assert bucket.update(fmt).kind == "none"
+    assert ledger_names(bucket, fmt) == []
+    bucket.storage.delete(f"{earlier}/00000002.done")
+    bucket.put("c", seed=3)
+    assert bucket.update(fmt).added == ("c",)
+    found = content(bucket.root(fmt))
+    assert found is not None and [one.key for one in done(bucket, fmt).members] == ["b", "a", "c"]
+    # From the first complete commit on, the old ledger counts no longer, whatever it says.
+    bucket.storage.write(f"{earlier}/00000099.json", b"nonsense")
+    assert bucket.update(fmt).kind == "none"
+
+
+def done(bucket: Bucket, fmt: Format) -> Snapshot:
+    last = open_ledger(bucket.storage, bucket.config, fmt).history().done
+    assert last is not None
+    return last.snapshot
+
+
 def test_another_datasets_folder_is_not_touched(bucket: Bucket, fmt: Format) -> None:
     key = f"converted/toy/{fmt}/meta/info.json"
     bucket.storage.write(key, b"{}")
@@ -45,6 +80,17 @@ def test_another_datasets_folder_is_not_touched(bucket: Bucket, fmt: Format) -> 
     with pytest.raises(Refused, match="not this one's"):
         bucket.update(fmt)
     assert bucket.storage.read(key) == b"{}"
+
+
+def test_two_datasets_of_one_folder_are_refused(bucket: Bucket, fmt: Format) -> None:
+    bucket.put("a")
+    bucket.update(fmt)
+    before = tree(bucket.root(fmt))
+    other = bucket.config.dataset.model_copy(update={"name": "other", "pattern": "toy"})
+    bucket.config = bucket.config.model_copy(update={"dataset": other})
+    with pytest.raises(Refused, match="holds the dataset toy, not other"):
+        bucket.update(fmt)
+    assert tree(bucket.root(fmt)) == before
 
 
 def test_the_ledger_keeps_the_last_few_commits_only(bucket: Bucket, fmt: Format) -> None:

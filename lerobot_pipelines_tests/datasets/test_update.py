@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lerobot_pipelines.config.schema import Format
-from lerobot_pipelines.datasets import update_dataset
+from lerobot_pipelines.datasets import dataset_prefix, update_dataset
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.datasets.statistics import vector_statistics
 from lerobot_pipelines.datasets.verify import verify_dataset
@@ -91,13 +91,17 @@ def test_an_append_reads_one_record_and_leaves_old_files_untouched(
     bucket.put("a", 6, seed=1)
     bucket.put("b", 5, seed=2)
     bucket.update(fmt)
-    before = {info.key: info.etag for info in bucket.storage.list("converted")}
+    before = {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    }
     bucket.put("c", 7, seed=3)
     bucket.reads.clear()
     update = bucket.update(fmt)
     assert (update.kind, update.added) == ("append", ("c",))
     assert bucket.reads == [bucket.record_key("c")]
-    after = {info.key: info.etag for info in bucket.storage.list("converted")}
+    after = {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    }
     touched = {key.partition(f"{fmt}/")[2] for key in before if after.get(key) != before[key]}
     small = {"README.md", "meta/info.json", "meta/stats.json"}
     if fmt is Format.V21:
@@ -152,11 +156,15 @@ def test_replacing_by_equal_length_leaves_the_other_episodes_files(
         bucket.put(key, 5, seed=number)
         bucket.update(fmt)
     before = tree(bucket.root(fmt))
-    etags = {info.key: info.etag for info in bucket.storage.list("converted")}
+    etags = {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    }
     bucket.put("b", 5, seed=9)
     bucket.update(fmt)
     same = [
-        info.key for info in bucket.storage.list("converted") if etags.get(info.key) == info.etag
+        info.key
+        for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+        if etags.get(info.key) == info.etag
     ]
     names = {key.partition(f"{fmt}/")[2] for key in same}
     large = {name for name in before if name.startswith(("data/", "videos/"))}
@@ -182,7 +190,7 @@ def test_removing_all_episodes_leaves_no_dataset(bucket: Bucket, fmt: Format) ->
     bucket.remove("a")
     update = bucket.update(fmt)
     assert (update.removed, update.episodes) == (("a",), 0)
-    assert list(bucket.storage.list("converted")) == []
+    assert list(bucket.storage.list(dataset_prefix(bucket.config, fmt))) == []
     assert bucket.update(fmt).kind == "none"
     bucket.put("b", seed=3)
     assert bucket.update(fmt).kind == "create"
@@ -299,7 +307,7 @@ def test_without_an_episode_of_the_current_configuration_nothing_happens(
     bucket.put("a", config_hash=OLD)
     update = bucket.update(fmt)
     assert (update.kind, update.episodes) == ("none", 0)
-    assert list(bucket.storage.list("converted")) == []
+    assert list(bucket.storage.list(dataset_prefix(bucket.config, fmt))) == []
 
 
 def test_a_task_never_changes_its_index(bucket: Bucket, fmt: Format) -> None:
@@ -382,11 +390,15 @@ def test_a_video_damaged_since_it_was_made_is_noticed(bucket: Bucket, fmt: Forma
 def test_changed_settings_rewrite_only_what_states_them(bucket: Bucket, fmt: Format) -> None:
     bucket.put("a", seed=1)
     bucket.update(fmt)
-    etags = {info.key: info.etag for info in bucket.storage.list("converted")}
+    etags = {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    }
     dataset = bucket.config.dataset.model_copy(update={"tags": ("two arms",)})
     bucket.config = bucket.config.model_copy(update={"dataset": dataset})
     assert bucket.update(fmt).changed
-    after = {info.key: info.etag for info in bucket.storage.list("converted")}
+    after = {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    }
     assert [key for key in etags if etags[key] != after[key]] == [f"converted/toy/{fmt}/README.md"]
     assert '- "two arms"' in (bucket.root(fmt) / "README.md").read_text()
 
@@ -396,10 +408,14 @@ def test_a_record_made_again_without_a_difference_changes_no_byte_and_is_read_on
 ) -> None:
     bucket.put("a")
     bucket.update(fmt)
-    etags = {info.key: info.etag for info in bucket.storage.list("converted")}
+    etags = {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    }
     bucket.put("a")
     assert bucket.update(fmt).kind == "none"
-    assert {info.key: info.etag for info in bucket.storage.list("converted")} == etags
+    assert {
+        info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
+    } == etags
     bucket.reads.clear()
     bucket.update(fmt)
     assert bucket.reads == []
