@@ -26,8 +26,12 @@ _RAW_CAMERA = frozenset(
     {"name", "topic", "folder", "clock", "time_unit", "offset_ms", "required", "depth"}
 )
 
+# Keys that came later have no part in a hash while they have their default, so that what was made
+# before they existed is not made again.
+_LATER: Mapping[str, frozenset[str]] = {"CameraConfig": frozenset({"depth_unit"})}
+
 # What concerns pixels only, so that rows need not be aligned again.
-_PIXELS = frozenset({"depth", "depth_range_m"})
+_PIXELS = frozenset({"depth", "depth_range_m", "depth_unit"})
 
 # The number of threads changes how fast an encoder is, not what a decoder sees.
 _SPEED = frozenset({"threads"})
@@ -102,11 +106,17 @@ def _values(
     drop: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     values = section.model_dump(mode="json")
+    later = _LATER.get(type(section).__name__, frozenset())
+    unset = {key for key in later if getattr(section, key) == _default(section, key)}
     return {
         key: value
         for key, value in values.items()
-        if key not in drop and (keep is None or key in keep)
+        if key not in drop and key not in unset and (keep is None or key in keep)
     }
+
+
+def _default(section: BaseModel, key: str) -> object:
+    return type(section).model_fields[key].get_default(call_default_factory=True)
 
 
 def _digest(stage: str, values: Mapping[str, Any]) -> str:

@@ -98,6 +98,8 @@ def cameras(config: DatasetConfig) -> Iterator[Finding]:
                 (*path, "depth_range_m"),
                 f"{nearest:g} to {farthest:g} is no range; give [nearest, farthest] in metres",
             )
+        if camera.depth_unit is not None and not camera.depth:
+            yield (*path, "depth_unit"), "is of no use without depth: true"
         if camera.depth and "image" in camera.feature and Format.V21 in config.dataset.formats:
             yield (
                 (*path, "feature"),

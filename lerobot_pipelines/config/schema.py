@@ -18,7 +18,9 @@ from lerobot_pipelines.model import Clock
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 PositiveMs = Annotated[float, Field(gt=0)]
+PositiveNumber = Annotated[float, Field(gt=0)]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+DepthUnit = Literal["m", "cm", "mm", "0.1mm", "um"]
 
 
 class Section(BaseModel):
@@ -148,6 +150,9 @@ class CameraConfig(Section):
     depth_range_m: tuple[float, float] = (0.0, 10.0)
     """Depth: the nearest and farthest distance kept; what lies outside becomes the end next to
     it. With a nearest of 0, pixels without a distance stay 0."""
+    depth_unit: DepthUnit | PositiveNumber | None = None
+    """Depth: the unit of the camera's values, or metres per value, e.g. 0.00025. null: that of the
+    encoding, mm for 16 bits and m for 32 bits."""
 
 
 class FeaturePart(Section):

@@ -181,9 +181,9 @@ class RawSource:
     def _framer(self, camera: str) -> Framer | DepthFramer:
         """As the conversion has it; depth becomes the grey that it is loaded as from a dataset."""
         config = self._workspace.config
-        ranges = {one.feature: one.depth_range_m for one in config.cameras if one.depth}
-        if camera in ranges:
-            return DepthFramer(camera, config.video, ranges[camera])
+        depth = {one.feature: one for one in config.cameras if one.depth}
+        if camera in depth:
+            return DepthFramer(depth[camera], config.video)
         return Framer(camera, config.video)
 
     def _rows(self, frames: AlignedFrames, episode: int) -> Rows:

@@ -18,6 +18,7 @@ from lerobot_pipelines.datasets.records import CheckResult, VideoRecord
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.model import AlignedFrames, Manifest, StreamKind
 from lerobot_pipelines.periods import period_ns
+from lerobot_pipelines.pipeline.depth_range import depth_shares, impossible_ranges
 
 Segments = Sequence[Mapping[str, VideoRecord]]
 
@@ -28,6 +29,7 @@ AGES_WITHIN_TOLERANCE = "ages_within_tolerance"
 VALUES_FINITE = "values_finite"
 PICTURES_IN_PLACE = "pictures_in_place"
 PICTURES_VARY = "pictures_vary"
+DEPTH_IN_RANGE = "depth_in_range"
 FEW_FAULTS = "few_faults"
 
 CHECK_NAMES: Mapping[str, str] = {
@@ -38,6 +40,7 @@ CHECK_NAMES: Mapping[str, str] = {
     VALUES_FINITE: "No feature holds NaN or infinity.",
     PICTURES_IN_PLACE: "Frames decoded from each mp4 show the picture that their row names.",
     PICTURES_VARY: "No camera shows one and the same colour throughout.",
+    DEPTH_IN_RANGE: "Distances lie within the range kept, not all at or beyond one of its ends.",
     FEW_FAULTS: "Hardly anything of the recording had to be left out.",
 }
 
@@ -58,6 +61,7 @@ def check_episode(
         _values_finite(frames),
         _pictures_in_place(videos),
         _pictures_vary(videos),
+        _depth_in_range(videos, config),
         _few_faults(manifest),
     )
 
@@ -204,6 +208,17 @@ def _pictures_vary(videos: Segments) -> CheckResult:
         passed=not dull,
         severity="warn",
         description=f"one colour throughout: {', '.join(dull)}" if dull else "",
+    )
+
+
+def _depth_in_range(videos: Segments, config: DatasetConfig) -> CheckResult:
+    wrong = impossible_ranges(videos, config)
+    shares = depth_shares(videos)
+    return CheckResult(
+        name=DEPTH_IN_RANGE,
+        passed=not wrong,
+        description="; ".join(wrong),
+        values={f"at_far_end:{name}": round(one.farthest, 6) for name, one in shares.items()},
     )
 
 

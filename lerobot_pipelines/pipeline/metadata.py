@@ -19,6 +19,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     write_artifact,
 )
 from lerobot_pipelines.pipeline.checks import check_episode
+from lerobot_pipelines.pipeline.depth_range import range_entries
 from lerobot_pipelines.pipeline.discovery import source_of, task_of
 from lerobot_pipelines.pipeline.episode_config import episode_config
 from lerobot_pipelines.pipeline.failures import forget_refusal
@@ -70,7 +71,10 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
             for segment, (first, length) in enumerate(aligned.segments)
         ),
         checks=check_episode(manifest, frames, videos.segments, config),
-        intake=(*manifest.intake, *aligned.report.intake, *told),
+        intake=(
+            *(*manifest.intake, *aligned.report.intake, *told),
+            *range_entries(videos.segments, config),
+        ),
         provenance={
             "container": manifest.container,
             "alignment_hash": aligned.config_hash,

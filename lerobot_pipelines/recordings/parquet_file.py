@@ -21,6 +21,7 @@ from lerobot_pipelines.recordings.columns import (
     stamp_column,
     value_columns,
 )
+from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.stamps import Numbers, chronological, stamps_of_numbers
 
 if TYPE_CHECKING:
@@ -241,6 +242,8 @@ def _corrupt(path: Path, shown: str, error: Exception) -> Refused:
     with path.open("rb") as stream:
         head = stream.read(4)
         size = stream.seek(0, 2)
+    if pointer := pointer_fault(path):
+        return Refused(Reason.CORRUPT_CONTAINER, f"{shown} {pointer}")
     if size == 0:
         fault = "is empty (0 bytes)"
     elif head == b"PAR1":

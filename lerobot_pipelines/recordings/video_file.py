@@ -18,6 +18,7 @@ import numpy as np
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Fault, Member
 from lerobot_pipelines.recordings.layout import STAMPS_NAME, VIDEO_SUFFIXES
+from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.parquet_file import ParquetFile
 from lerobot_pipelines.recordings.picture_files import CameraFiles
 
@@ -137,6 +138,5 @@ def _opened(root: Path, video: Member) -> Iterator[tuple[InputContainer, av.Vide
     except FileNotFoundError as error:
         raise ContentChanged(f"{video.path} disappeared while the episode was read") from error
     except av.FFmpegError as error:
-        raise Refused(
-            Reason.CORRUPT_CONTAINER, f"{video.path} cannot be read as a video ({error})"
-        ) from error
+        fault = pointer_fault(path) or f"cannot be read as a video ({error})"
+        raise Refused(Reason.CORRUPT_CONTAINER, f"{video.path} {fault}") from error

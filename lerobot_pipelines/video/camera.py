@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lerobot_pipelines.config.schema import VideoConfig
+from lerobot_pipelines.config.schema import CameraConfig, VideoConfig
 from lerobot_pipelines.errors import ContentChanged
 from lerobot_pipelines.model import EncodedVideo, Picture
 from lerobot_pipelines.video.codecs import EncoderSettings
@@ -62,9 +62,9 @@ class CameraEncoder:
         fps: int,
         folder: Path,
         queue_length: int,
-        depth_range_m: tuple[float, float] | None = None,
+        depth: CameraConfig | None = None,
     ) -> None:
-        """``depth_range_m`` makes it a depth camera; ``settings`` are then ``depth_settings``."""
+        """``depth`` makes it a depth camera; ``settings`` are then ``depth_settings``."""
         self.encoded = 0  # frames so far, for progress
         self._track = track
         self._video = video
@@ -80,11 +80,7 @@ class CameraEncoder:
         )
         self._next = 0  # position in track.ids
         self._decoder = PictureDecoder()
-        self._framer = (
-            Framer(track.feature, video)
-            if depth_range_m is None
-            else DepthFramer(track.feature, video, depth_range_m)
-        )
+        self._framer = Framer(track.feature, video) if depth is None else DepthFramer(depth, video)
         self._copies = CopyCheck(track.feature)
         self._copies_pictures = settings.encoder == "copy"
         self._open: _Open | None = None

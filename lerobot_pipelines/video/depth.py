@@ -11,12 +11,13 @@ a distance (0, NaN) become n: with the default of 0 they stay what they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_pipelines.config.schema import VideoConfig
+from lerobot_pipelines.config.schema import CameraConfig, DepthUnit, VideoConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import DepthCoding, PictureStatistics
 from lerobot_pipelines.video.framing import Framed, size_changed
@@ -30,15 +31,27 @@ if TYPE_CHECKING:
 LEVELS = 4096
 SHIFT_M = 3.5  # lerobot's default: finest where grippers work, without wasting codes there
 
-_PER_METRE = {"mm": 1000.0, "m": 1.0}
+PER_METRE: Mapping[DepthUnit, float] = {
+    "m": 1.0,
+    "cm": 100.0,
+    "mm": 1000.0,
+    "0.1mm": 10_000.0,
+    "um": 1_000_000.0,
+}
 _PIX_FMT = "gray12le"
-# How decoders call pixels that hold distances, and the unit of each.
-_DEPTH_FORMATS = {"gray16le": "mm", "gray16be": "mm", "grayf32le": "m", "grayf32be": "m"}
+# How decoders call pixels that hold distances, and the unit of each by REP 118.
+_DEPTH_FORMATS: Mapping[str, DepthUnit] = {
+    **dict.fromkeys(("gray16le", "gray16be"), "mm"),
+    **dict.fromkeys(("grayf32le", "grayf32be"), "m"),
+}
 
 
-def quantise(distances: NDArray[Any], unit: str, coding: DepthCoding) -> NDArray[np.uint16]:
-    """The codes of distances in that unit ("mm" or "m"), in the same shape."""
-    metres = np.nan_to_num(distances / _PER_METRE[unit], nan=0.0, posinf=np.inf)
+def quantise(
+    distances: NDArray[Any], unit: DepthUnit | float, coding: DepthCoding
+) -> NDArray[np.uint16]:
+    """The codes of distances in that unit, or of so many metres each, in the same shape."""
+    per_metre = PER_METRE[unit] if isinstance(unit, str) else 1.0 / unit
+    metres = np.nan_to_num(distances / per_metre, nan=0.0, posinf=np.inf)
     metres = np.clip(metres, coding.nearest_m, coding.farthest_m)
     low, high = _logarithms(coding)
     share = (np.log(metres + coding.shift_m) - low) / (high - low)
@@ -50,7 +63,7 @@ def distances(values: NDArray[Any], coding: DepthCoding) -> NDArray[np.float64]:
     low, high = _logarithms(coding)
     metres = np.exp(values / (LEVELS - 1) * (high - low) + low) - coding.shift_m
     metres = np.clip(metres, coding.nearest_m, coding.farthest_m)
-    return np.asarray(metres * _PER_METRE[coding.unit])
+    return np.asarray(metres * PER_METRE[coding.unit])
 
 
 def step_m(distance_m: float, coding: DepthCoding) -> float:
@@ -68,19 +81,20 @@ def _logarithms(coding: DepthCoding) -> tuple[float, float]:
 class DepthFramer:
     """Brings all pictures of one depth camera to one size and to codes; see ``Framer``.
 
-    The unit of the first picture is the stream's. Scaling takes the nearest pixel: a distance
-    between an object and the wall behind it would be neither's.
+    The unit is the camera's ``depth_unit``, else that of the first picture's format. Scaling takes
+    the nearest pixel: a distance between an object and the wall behind it would be neither's.
     """
 
-    def __init__(self, feature: str, video: VideoConfig, range_m: tuple[float, float]) -> None:
-        self._feature = feature
+    def __init__(self, camera: CameraConfig, video: VideoConfig) -> None:
+        self._feature = camera.feature
         self._video = video
-        self._range_m = range_m
+        self._range_m = camera.depth_range_m
+        self._unit = camera.depth_unit
         self._coding: DepthCoding | None = None
         self._native: tuple[int, int] | None = None
         self._source_format = ""
         self._scaled = 0
-        self._table: NDArray[np.uint16] | None = None  # the codes of all whole millimetres
+        self._table: NDArray[np.uint16] | None = None  # the codes of all values of 16 bits
 
     @property
     def coding(self) -> DepthCoding | None:
@@ -125,10 +139,11 @@ class DepthFramer:
         return Framed(frame, frame)
 
     def _codes(self, pixels: NDArray[Any], name: str) -> NDArray[np.uint16]:
-        unit = _DEPTH_FORMATS[name]
+        unit = self._unit or _DEPTH_FORMATS[name]
         if self._coding is None:
-            self._coding = DepthCoding("mm" if unit == "mm" else "m", *self._range_m, SHIFT_M)
-        if unit == "m":
+            told: Literal["m", "mm"] = "m" if unit in ("m", 1.0) else "mm"
+            self._coding = DepthCoding(told, *self._range_m, SHIFT_M)
+        if pixels.dtype != np.uint16:
             return quantise(pixels, unit, self._coding)
         if self._table is None:
             self._table = quantise(np.arange(1 << 16), unit, self._coding)

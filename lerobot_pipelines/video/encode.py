@@ -39,7 +39,7 @@ def encode_cameras(
     for settings the codec does not know; no file is left behind then.
     """
     colour = encoder_settings(config.video)
-    depth = {camera.feature: camera.depth_range_m for camera in config.cameras if camera.depth}
+    depth = {camera.feature: camera for camera in config.cameras if camera.depth}
     tracks = plan_tracks(frames)
     settings = [
         depth_settings(config.video) if track.feature in depth else colour for track in tracks
@@ -52,7 +52,7 @@ def encode_cameras(
             fps=frames.fps,
             folder=folder,
             queue_length=min(config.chunk_frames, _QUEUE),
-            depth_range_m=depth.get(track.feature),
+            depth=depth.get(track.feature),
         )
         for track, one in zip(tracks, settings, strict=True)
     ]

@@ -175,3 +175,26 @@ def test_every_key_either_changes_a_hash_or_is_known_not_to(demo: DatasetConfig)
         *("name", "formats", "pattern", "chunks_size", "data_files_size_in_mb"),
         *("video_files_size_in_mb", "license", "tags", "owners"),
     }
+
+
+PINNED = {
+    "dataset": {"name": "pinned", "fps": 25},
+    "storage": {"url": "file:///nowhere"},
+    "streams": [{"name": "arm", "topic": "/joint_states"}],
+    "cameras": [
+        {"name": "a", "feature": "observation.images.a"},
+        {"name": "d", "feature": "observation.depth.d", "depth": True},
+    ],
+    "features": {"observation.state": {"parts": [{"stream": "arm"}]}},
+}
+
+
+def test_keys_that_came_later_leave_the_hashes_of_those_who_do_not_use_them() -> None:
+    """The digests are those of the schema before any of these keys existed."""
+    config = DatasetConfig.model_validate(PINNED)
+    assert [digest[:16] for digest in hashes(config)] == [
+        *("98acf33f0daf3c41", "9c70e2906e5422c8", "c111d8001d085269", "7a3486c3bd1c3e59"),
+    ]
+    unit = override(config, {"cameras.d.depth_unit": "0.1mm"})
+    changed = [one != other for one, other in zip(hashes(config), hashes(unit), strict=True)]
+    assert changed == [False, False, True, True]

@@ -156,3 +156,30 @@ def test_colours_are_no_distances(tmp_path: Path) -> None:
         encode_cameras(recording, rows({"a": range(2)}), depth_config(), tmp_path)
     assert caught.value.reason is Reason.UNSUPPORTED
     assert not list(tmp_path.rglob("*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "unit", "metres_each"),
+    [
+        *(("16UC1", "0.1mm", 1e-4), ("16UC1", "um", 1e-6), ("16UC1", 0.00025, 0.00025)),
+        *(("png", "cm", 0.01), ("32FC1", "mm", 0.001), ("32FC1", 1.0, 1.0), ("16UC1", "mm", 0.001)),
+    ],
+)
+def test_a_unit_given_goes_before_the_encodings_own(
+    encoding: str, unit: Any, metres_each: float, tmp_path: Path
+) -> None:
+    metres = np.linspace(0.02, 0.06, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH)
+    values = metres / metres_each
+    if encoding == "32FC1":
+        data = values.astype("<f4").tobytes()
+    else:
+        values = np.rint(values)
+        data = as_bytes(values.astype(np.uint16), encoding)
+    recording = MemoryRecording({"a": [data] * 3}, encoding=encoding, size=(WIDTH, HEIGHT))
+    settings = depth_config()
+    camera = settings.cameras[0].model_copy(update={"depth_unit": unit})
+    settings = settings.model_copy(update={"cameras": (camera,)})
+    (made,) = encode_cameras(recording, rows({"a": range(3)}), settings, tmp_path)
+    assert made.depth is not None
+    found_m = read(made) / (1000 if made.depth.unit == "mm" else 1)
+    assert np.abs(found_m - values * metres_each).max() <= step_m(0.06, made.depth) * 0.5 + 1e-6

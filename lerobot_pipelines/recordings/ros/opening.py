@@ -11,6 +11,7 @@ from typing import Any
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import EpisodeSource, Fault, Member
+from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.ros.compression import decompress_file
 from lerobot_pipelines.recordings.ros.container import BagFile
 from lerobot_pipelines.recordings.ros.db3 import Db3File
@@ -86,6 +87,8 @@ def _open_parts(paths: Sequence[Path], stack: ExitStack) -> tuple[list[BagFile],
 
 def _open_file(path: Path, stack: ExitStack) -> BagFile:
     name, container = _plain_name(path.name)
+    if fault := pointer_fault(path):
+        raise Refused(Reason.CORRUPT_CONTAINER, f"{path.name} {fault}")
     if path.name.lower().endswith(_COMPRESSED):
         scratch = stack.enter_context(ScratchFolder())
         path = decompress_file(path, scratch / name)
