@@ -225,7 +225,7 @@ class LifecycleConfig(Section):
     gone_days: Annotated[int, Field(ge=1)] | None = 30
     """Artifacts of episodes whose recording was deleted, unless they are in the dataset."""
     superseded_days: Annotated[int, Field(ge=1)] | None = 30
-    """Videos of earlier attempts, which no verdict names any more."""
+    """Rows and videos of earlier attempts, which neither a verdict nor a dataset names any more."""
     unfinished_days: Annotated[int, Field(ge=1)] | None = 7
     """Remains of uploads that broke off, in all three folders."""
 

@@ -45,12 +45,13 @@ def align_episode(workspace: Workspace, key: str) -> AlignedFrames:
         path = folder / "aligned.parquet"
         write_frames(frames, path)
         digest = sha256_of(path)
-        workspace.storage.upload(path, keys.frames)
+        frames_key = keys.rows(digest)
+        workspace.storage.upload(path, frames_key)
     index = AlignedIndex(
         key=key,
         fingerprint=manifest.fingerprint,
         config_hash=config_hash,
-        frames_key=keys.frames,
+        frames_key=frames_key,
         frames_sha256=digest,
         report=frames.report,
         segments=segment_rows(frames.segments),
@@ -79,7 +80,10 @@ def read_aligned(workspace: Workspace, key: str) -> tuple[AlignedIndex, AlignedF
         raise not_made_yet(workspace, key, "rows", STAGE) from error
     with workspace.scratch() as folder:
         path = folder / "aligned.parquet"
-        workspace.storage.download(index.frames_key, path)
+        try:
+            workspace.storage.download(index.frames_key, path)
+        except ObjectNotFound as error:
+            raise not_made_yet(workspace, key, "rows", STAGE) from error
         if sha256_of(path) != index.frames_sha256:
             raise Transient(f"the rows of episode {key} are being replaced; try again")
         return index, read_frames(path)

@@ -3,9 +3,9 @@
 Below ``<work_prefix>/<dataset>/``, for the encoded key ``K`` of an episode::
 
     episodes/K/manifest.json            members, fingerprint, streams        (raw_episodes)
-    episodes/K/aligned.parquet          the rows                             (aligned_frames)
+    episodes/K/aligned-<sha256>.parquet the rows                             (aligned_frames)
     episodes/K/aligned.json             what the rows were made from, last
-    episodes/K/videos/<feature>/segment_000.mp4                              (encoded_videos)
+    episodes/K/videos/<feature>/segment_000-<sha256>.mp4                     (encoded_videos)
     episodes/K/videos.json              what the videos were made from, last
     records/K.json                      the verdict: ready for the dataset   (episode_metadata)
     failures/K.json                     why the episode was refused
@@ -13,7 +13,9 @@ Below ``<work_prefix>/<dataset>/``, for the encoded key ``K`` of an episode::
     lifecycle_clock                     written to learn the store's own time (see lifecycle)
 
 Objects are written whole or not at all, and each index names the content it belongs to by hash, so
-artifacts of two attempts are never taken for one.
+artifacts of two attempts are never taken for one. Rows and videos have their content in their name
+(its first twelve digits): an attempt never overwrites what another one, a record or the dataset
+names. None deletes anything either; what nobody names any more is the lifecycle's to remove.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Artifact(BaseModel):
 
 
 class AlignedIndex(Artifact):
-    """Written after ``aligned.parquet``; holds its hash."""
+    """Written after the rows; holds their hash."""
 
     key: str
     fingerprint: str
@@ -75,13 +77,20 @@ class EpisodeKeys:
     """The object keys of one episode's artifacts."""
 
     manifest: str
-    frames: str
+    folder: str
     aligned: str
     videos: str
     video_folder: str
     record: str
     failure: str
     retry: str
+
+    def rows(self, sha256: str) -> str:
+        return f"{self.folder}/aligned-{sha256[:12]}.parquet"
+
+    def is_rows(self, key: str) -> bool:
+        """Whether an object of the episode holds rows, also ``aligned.parquet`` as it was once."""
+        return key.startswith(f"{self.folder}/aligned") and key.endswith(".parquet")
 
     def video(self, feature: str, segment: int, sha256: str) -> str:
         """The content is part of the name, so a new attempt never overwrites what is in use."""
@@ -109,7 +118,7 @@ def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
     folder = f"{episodes_folder(workspace)}/{encoded}"
     return EpisodeKeys(
         manifest=f"{folder}/manifest.json",
-        frames=f"{folder}/aligned.parquet",
+        folder=folder,
         aligned=f"{folder}/aligned.json",
         videos=f"{folder}/videos.json",
         video_folder=f"{folder}/videos",

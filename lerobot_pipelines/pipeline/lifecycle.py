@@ -1,9 +1,9 @@
 """What nobody needs any more leaves the bucket, after the days that ``storage.lifecycle`` gives.
 
 Removed is only what neither a verdict, nor an index, nor the dataset's ledger names: artifacts of
-refused episodes and of recordings that were deleted, videos of earlier attempts, and the remains of
-broken uploads. What a dataset holds is never touched: to rewrite a file it needs the artifacts of
-all its episodes, however old. Recordings are never touched either.
+refused episodes and of recordings that were deleted, rows and videos of earlier attempts, and the
+remains of broken uploads. What a dataset holds is never touched: to rewrite a file it needs the
+artifacts of all its episodes, however old. Recordings are never touched either.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lerobot_pipelines.datasets.options import work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.pipeline.artifacts import (
+    AlignedIndex,
     VideosIndex,
     episode_keys,
     episodes_folder,
@@ -35,7 +36,7 @@ from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, RangeList
 from lerobot_pipelines.storage.unfinished import unfinished_uploads
 
 DAY_NS = 24 * 3600 * 1_000_000_000
-# The videos of one attempt are published within this time.
+# The rows and videos of one attempt are published within this time.
 ATTEMPT_NS = 3600 * 1_000_000_000
 CLOCK_NAME = "lifecycle_clock"
 
@@ -111,7 +112,7 @@ class _Judge:
         self._records = _by_partition(storage.list(records_folder(workspace)))
         self._failures = _by_partition(storage.list(failures_folder(workspace)))
         self._retries = _by_partition(storage.list(retries_folder(workspace)))
-        self._in_dataset = _videos_in_ledger(workspace)
+        self._in_dataset = _artifacts_in_ledger(workspace)
         names = list_names(storage, workspace.config, known=_keys_of(self._records))
         self._there = frozenset(names.keys)
         self._is_sure = not names.unreadable
@@ -143,24 +144,32 @@ class _Judge:
 
     def _superseded(self, key: str, objects: Sequence[ObjectInfo]) -> list[ObjectInfo]:
         keys = episode_keys(self._workspace, key)
-        videos = [info for info in objects if info.key.startswith(f"{keys.video_folder}/")]
-        times = [info.modified_ns for info in videos]
-        places = {info.key.rpartition("-")[0] for info in videos}
-        # Reading the indexes of all episodes would cost two requests each.
-        if len(places) == len(videos) and max(times, default=0) - min(times, default=0) < (
+        made = [
+            info
+            for info in objects
+            if info.key.startswith(f"{keys.video_folder}/") or keys.is_rows(info.key)
+        ]
+        times = [info.modified_ns for info in made]
+        places = {
+            keys.folder if keys.is_rows(info.key) else info.key.rpartition("-")[0] for info in made
+        }
+        # Reading the indexes of all episodes would cost three requests each.
+        if len(places) == len(made) and max(times, default=0) - min(times, default=0) < (
             ATTEMPT_NS
         ):
             return []
         needed = {*self._in_dataset.get(key, ())}
         try:
+            needed.add(read_artifact(self._workspace, keys.aligned, AlignedIndex).frames_key)
             index = read_artifact(self._workspace, keys.videos, VideosIndex)
             needed |= {video.key for segment in index.segments for video in segment.values()}
             if (record := self._record(keys.record)) is not None:
+                needed.add(record.frames_key)
                 for segment in record.segments:
                     needed |= {video.key for video in segment.videos.values()}
         except (ObjectNotFound, Refused):
             return []  # an attempt is under way, or of another version: not ours to judge
-        return [info for info in videos if info.key not in needed]
+        return [info for info in made if info.key not in needed]
 
     def _record(self, key: str) -> EpisodeRecord | None:
         try:
@@ -180,10 +189,16 @@ class _Judge:
             return
         for info in objects:
             age_days = (self._now_ns - info.modified_ns) / DAY_NS
-            yield Removal(kind, info.key, info.size, age_days, self._removal(info.key))
+            yield Removal(kind, info.key, info.size, age_days, self._removal(info))
 
-    def _removal(self, key: str) -> Callable[[], None]:
-        return lambda: self._workspace.storage.delete(key)
+    def _removal(self, info: ObjectInfo) -> Callable[[], None]:
+        def remove() -> None:
+            # An attempt that came to the same content since then needs it.
+            there = self._workspace.storage.head(info.key)
+            if there is not None and there.modified_ns <= info.modified_ns:
+                self._workspace.storage.delete(info.key)
+
+        return remove
 
 
 def _episode_folders(
@@ -229,11 +244,12 @@ def _key_of(partition: str) -> str | None:
         return None
 
 
-def _videos_in_ledger(workspace: Workspace) -> dict[str, set[str]]:
-    """The object keys of the videos that the datasets were made from, by episode."""
+def _artifacts_in_ledger(workspace: Workspace) -> dict[str, set[str]]:
+    """The object keys of the rows and videos that the datasets were made from, by episode."""
     found: dict[str, set[str]] = {}
     for snapshot in dataset_snapshots(workspace).values():
         for member in snapshot.members:
-            videos = found.setdefault(member.key, set())
-            videos.update(v.key for segment in member.segments for v in segment.videos.values())
+            artifacts = found.setdefault(member.key, set())
+            artifacts.add(member.frames_key)
+            artifacts.update(v.key for segment in member.segments for v in segment.videos.values())
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import lerobot_pipelines
 from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.features import feature_records
 from lerobot_pipelines.datasets.records import EpisodeRecord, SegmentRecord
 from lerobot_pipelines.datasets.statistics import vector_statistics
-from lerobot_pipelines.errors import NotMadeYet
+from lerobot_pipelines.errors import NotMadeYet, Transient
 from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
 from lerobot_pipelines.model import AlignedFrames, Manifest
 from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
@@ -36,13 +38,15 @@ CODE_VERSION = lerobot_pipelines.__version__
 def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     """Write the episode's record: the one object that makes it ready for the dataset.
 
-    Raises ``NotMadeYet`` if rows, videos and manifest are not of one attempt.
+    Raises ``NotMadeYet`` if rows, videos and manifest are not of one attempt, ``Transient`` if
+    one of the videos is not there.
     """
     keys = episode_keys(workspace, key)
     manifest = read_manifest(workspace, key)
     aligned, frames = read_aligned(workspace, key)
     videos = read_videos(workspace, key)
     _refuse_mixture(manifest, aligned, videos)
+    _refuse_missing(workspace, key, videos)
     config = episode_config(workspace.config, manifest)
     source = source_of(config, key)
     tasks, told = _tasks(config, manifest, source)
@@ -89,7 +93,6 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     write_artifact(workspace, keys.record, record)
     forget_refusal(workspace, key)
     forget_retry(workspace, key)
-    _remove_old_videos(workspace, key, videos)
     return record
 
 
@@ -133,8 +136,15 @@ def _segment_statistics(frames: AlignedFrames, first: int, length: int) -> dict[
     }
 
 
-def _remove_old_videos(workspace: Workspace, key: str, videos: VideosIndex) -> None:
-    used = {video.key for segment in videos.segments for video in segment.values()}
-    for info in workspace.storage.list(episode_keys(workspace, key).video_folder):
-        if info.key not in used:
-            workspace.storage.delete(info.key)
+def _refuse_missing(workspace: Workspace, key: str, videos: VideosIndex) -> None:
+    """A verdict is given on what is there, not on what an index says."""
+    named = [video for segment in videos.segments for video in segment.values()]
+    with ThreadPoolExecutor(workspace.config.storage.transfer_threads) as pool:
+        for video, there in zip(
+            named, pool.map(workspace.storage.head, [one.key for one in named]), strict=True
+        ):
+            if there is None or there.size != video.bytes:
+                raise Transient(
+                    f"{video.key} of episode {key} is missing or of another size than it was "
+                    "encoded to; materialise encoded_videos again"
+                )

@@ -57,8 +57,8 @@ def refuse(workspace: Workspace, key: str) -> str:
     keys = episode_keys(workspace, key)
     failure = FailureRecord(key=key, stage="encoded_videos", reason="gap", message="a hole")
     write_artifact(workspace, keys.failure, failure)
-    workspace.storage.write(keys.frames, b"rows")
-    return keys.frames
+    workspace.storage.write(keys.rows("0" * 64), b"rows")
+    return keys.rows("0" * 64)
 
 
 def removed(workspace: Workspace, **options: object) -> set[tuple[str, str]]:
@@ -87,16 +87,19 @@ def test_each_kind_goes_after_its_days_and_not_before(workspace: Workspace, tmp_
     gone = refuse(workspace, "block/gone")
     lonely = episode_keys(workspace, "block/lonely").failure
     refuse(workspace, "block/lonely")
-    workspace.storage.delete(episode_keys(workspace, "block/lonely").frames)
+    workspace.storage.delete(episode_keys(workspace, "block/lonely").rows("0" * 64))
     keys = episode_keys(workspace, CONVERTED[0])
     superseded = keys.video("observation.images.cam", 0, "f" * 64)
     workspace.storage.write(superseded, b"an earlier attempt")
+    old_rows = [keys.rows("f" * 64), f"{keys.folder}/aligned.parquet"]
+    for rows in old_rows:
+        workspace.storage.write(rows, b"of an earlier attempt and version")
     expected = {
         (Kind.REFUSED, refused),
         (Kind.GONE, gone),
         (Kind.GONE, episode_keys(workspace, "block/gone").failure),
         (Kind.GONE, lonely),
-        (Kind.SUPERSEDED, superseded),
+        *((Kind.SUPERSEDED, one) for one in (superseded, *old_rows)),
     }
     before = there(workspace)
     assert removed(workspace, dry_run=True) == set()  # by this machine's clock it is all new
