@@ -34,6 +34,7 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     TOO_SHORT = "too_short"
     UNSUPPORTED = "unsupported"
+    WARNINGS = "warnings"  # filtering.strict, and there are some
 
 
 class PipelineError(Exception):

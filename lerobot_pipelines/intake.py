@@ -8,6 +8,7 @@ and the provenance of the dataset show the same ones. What was left out as damag
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -100,6 +101,17 @@ class Intake:
     @property
     def entries(self) -> tuple[IntakeEntry, ...]:
         return tuple(self._entries.values())
+
+
+def warnings_of(entries: Iterable[IntakeEntry]) -> list[IntakeEntry]:
+    """Those that put the result in doubt, in their order."""
+    return [entry for entry in entries if entry.severity != Severity.NOTE]
+
+
+def codes_of(entries: Iterable[IntakeEntry]) -> dict[str, int]:
+    """How many entries there are of each code, by code."""
+    counts = Counter(str(entry.code) for entry in entries)
+    return dict(sorted(counts.items()))
 
 
 # Faults that lose nothing a person would miss; all others are warnings.

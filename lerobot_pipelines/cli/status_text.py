@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lerobot_pipelines.cli.text import safe
+from lerobot_pipelines.cli.text import counted, safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,6 +58,12 @@ def source_rows(status: Status) -> list[list[object]]:
     ]
 
 
+def warning_line(status: Status) -> str | None:
+    """``converted with warnings: clock_offset (3 episodes), ...``; None where there are none."""
+    told = [f"{code} ({counted(count, 'episode')})" for code, count in status.warnings.items()]
+    return safe(f"converted with warnings: {', '.join(told)}") if told else None
+
+
 def refusal_rows(status: Status) -> list[list[object]]:
     return [[one.key, one.reason, one.message] for one in status.refusals[:MOST_SHOWN]]
 
@@ -72,6 +78,8 @@ def drawn(status: Status, runs: Runs | None) -> RenderableType:
     for row in source_rows(status):
         sources.add_row(*(Text(safe(str(cell))) for cell in row))
     parts: list[RenderableType] = [Text(headline(status, runs)), sources]
+    if (warned := warning_line(status)) is not None:
+        parts.append(Text(warned))
     if status.refusals:
         refused = Table("refused", "reason", "message", header_style="bold")
         for row in refusal_rows(status):
@@ -114,6 +122,11 @@ def _metrics(status: Status, runs: Runs | None) -> Iterator[tuple[str, str, Samp
         "refused_episodes",
         "Refused episodes by reason.",
         [({"reason": reason}, count) for reason, count in sorted(status.reasons.items())],
+    )
+    yield (
+        "episodes_with_warnings",
+        "Converted episodes by the code of a warning they have; one may have several.",
+        [({"code": code}, count) for code, count in status.warnings.items()],
     )
     yield (
         "last_update_timestamp_seconds",

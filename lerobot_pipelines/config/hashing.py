@@ -28,7 +28,10 @@ _RAW_CAMERA = frozenset(
 
 # Keys that came later have no part in a hash while they have their default, so that what was made
 # before they existed is not made again.
-_LATER: Mapping[str, frozenset[str]] = {"CameraConfig": frozenset({"depth_unit"})}
+_LATER: Mapping[str, frozenset[str]] = {
+    "CameraConfig": frozenset({"depth_unit"}),
+    "FilterConfig": frozenset({"strict"}),
+}
 
 # What concerns pixels only, so that rows need not be aligned again.
 _PIXELS = frozenset({"depth", "depth_range_m", "depth_unit"})

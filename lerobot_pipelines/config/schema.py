@@ -323,6 +323,8 @@ class FilterConfig(Section):
     of the hole out."""
     max_corrupt_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
     """The share of a stream's samples that may be unreadable."""
+    strict: bool = False
+    """Whether a warning of the intake report, or of a check, refuses the recording too."""
 
 
 class VideoConfig(Section):

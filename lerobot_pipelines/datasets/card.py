@@ -6,6 +6,7 @@ from collections import Counter
 
 from lerobot_pipelines.datasets.contents import Contents
 from lerobot_pipelines.datasets.features import DEFAULT_FEATURES
+from lerobot_pipelines.datasets.provenance import PROVENANCE_PATH
 
 CARD_PATH = "README.md"
 
@@ -42,9 +43,29 @@ def card(contents: Contents) -> bytes:
         "## Provenance",
         _table(("Source", "Recordings", "Episodes", "Frames"), _sources(contents)),
         "Every row shows the pictures and samples of one moment: row, video frame and metadata "
-        "were checked against one another when the dataset was written.",
+        "were checked against one another when the dataset was written. What was assumed, passed "
+        f"over or in doubt about each recording is in `{PROVENANCE_PATH}`.",
+        *_doubts(contents),
     ]
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def _doubts(contents: Contents) -> list[str]:
+    """The warnings that recordings were converted with, where there were any."""
+    recordings: Counter[str] = Counter()
+    for member in contents.members:
+        if member.intake is not None:
+            recordings.update(member.intake.warnings.keys())
+    doubted = sum(bool(one.intake and one.intake.warnings) for one in contents.members)
+    if not doubted:
+        return []
+    rows: list[tuple[str, ...]] = [
+        (f"`{code}`", str(count)) for code, count in sorted(recordings.items())
+    ]
+    return [
+        f"{doubted} of {len(contents.members)} recordings were converted with warnings:",
+        _table(("Warning", "Recordings"), rows),
+    ]
 
 
 def _header(contents: Contents) -> str:

@@ -14,6 +14,7 @@ from lerobot_pipelines.datasets.describing import INFO_PATH, Statistics, episode
 from lerobot_pipelines.datasets.folding import fold_totals
 from lerobot_pipelines.datasets.ledger import Snapshot, Totals
 from lerobot_pipelines.datasets.members import Episode
+from lerobot_pipelines.datasets.provenance import PROVENANCE_PATH, provenance
 from lerobot_pipelines.datasets.reading import RecordReader
 from lerobot_pipelines.datasets.recovery import Standing
 from lerobot_pipelines.storage.base import ObjectNotFound, Storage
@@ -122,7 +123,11 @@ class Change:
             own = v30.metadata(self._contents, totals)
         else:
             own = v21.metadata(self._contents, self._unchanged, self._old_lines, self.statistics_of)
-        return {CARD_PATH: card(self._contents), **own}
+        described = {
+            CARD_PATH: card(self._contents),
+            PROVENANCE_PATH: provenance(self._contents),
+        }
+        return {**described, **own}
 
     def _old_lines(self, path: str) -> Sequence[bytes]:
         if self._standing.snapshot is None:

@@ -27,10 +27,14 @@ from lerobot_pipelines.datasets.card import CARD_PATH
 from lerobot_pipelines.datasets.contents import FileKind, LargeFile
 from lerobot_pipelines.datasets.describing import INFO_PATH
 from lerobot_pipelines.datasets.ledger import Kind, Ledger
+from lerobot_pipelines.datasets.provenance import PROVENANCE_PATH
 from lerobot_pipelines.errors import Transient
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, Storage
 
 logger = logging.getLogger(__name__)
+
+# No loader looks at these.
+_FOR_PEOPLE = (CARD_PATH, PROVENANCE_PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Plan:
 
     @property
     def takes_info_away(self) -> bool:
-        shows = self.files or self.deletes or any(path != CARD_PATH for path in self.metas)
+        shows = self.files or self.deletes or any(path not in _FOR_PEOPLE for path in self.metas)
         return self.touches_old or (self.format is Format.V21 and not self.is_first and bool(shows))
 
     @property

@@ -6,7 +6,7 @@ Only shaping here: no reading of the bucket (except the videos behind a contact 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -15,7 +15,8 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets import DatasetUpdate
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.defs import plots
-from lerobot_pipelines.defs.stepping import StepResult
+from lerobot_pipelines.defs.stepping import Metadata, StepResult
+from lerobot_pipelines.intake import IntakeEntry, warnings_of
 from lerobot_pipelines.model import AlignedFrames, Manifest
 from lerobot_pipelines.pipeline.artifacts import FailureRecord, VideosIndex
 from lerobot_pipelines.pipeline.workspace import Workspace
@@ -69,6 +70,7 @@ def shown_raw(manifest: Manifest) -> StepResult:
             "streams": table(streams, columns),
             "rates": picture(plots.rate_plot(manifest), "rates"),
             "faults": table(faults, fault_columns),
+            **_intake(manifest.intake),
             "fault_count": dg.MetadataValue.int(sum(fault.count for fault in manifest.faults)),
             "files": dg.MetadataValue.int(len(manifest.members)),
             "bytes": dg.MetadataValue.int(sum(member.size for member in manifest.members)),
@@ -105,11 +107,33 @@ def shown_aligned(frames: AlignedFrames, frames_sha256: str) -> StepResult:
             ),
             "utilisation": table(used, {"stream": "string", "used": "float"}),
             "gaps": dg.MetadataValue.json([dict(gap) for gap in report.gaps]),
+            **_intake(report.intake),
             "joints": picture(plots.joint_plot(frames), "joints"),
             "ages": picture(plots.age_plot(frames), "ages"),
         },
         data_version=frames_sha256,
     )
+
+
+def _intake(entries: Sequence[IntakeEntry]) -> Metadata:
+    """The intake report, what is in doubt first, and how many of it are warnings."""
+    columns = {
+        "severity": "string",
+        "code": "string",
+        "stream": "string",
+        "message": "string",
+        "count": "int",
+    }
+    warnings = warnings_of(entries)
+    notes = [entry for entry in entries if entry not in warnings]
+    rows = [{name: getattr(entry, name) for name in columns} for entry in (*warnings, *notes)]
+    for row in rows:
+        row["severity"], row["code"] = str(row["severity"]), str(row["code"])
+    return {
+        "intake": table(rows, columns),
+        "warnings": dg.MetadataValue.int(len(warnings)),
+        "notes": dg.MetadataValue.int(len(notes)),
+    }
 
 
 def frames_schema(frames: AlignedFrames) -> dg.TableSchema:
@@ -195,6 +219,7 @@ def shown_metadata(record: EpisodeRecord) -> StepResult:
             "lerobot_episodes": dg.MetadataValue.int(len(record.segments)),
             "tasks": dg.MetadataValue.text("; ".join(tasks)),
             "checks": table(checks, columns),
+            **_intake(record.intake),
             "features": table(
                 features, {"feature": "string", "dtype": "string", "shape": "string"}
             ),

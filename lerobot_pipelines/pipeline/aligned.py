@@ -19,6 +19,7 @@ from lerobot_pipelines.pipeline.artifacts import (
 from lerobot_pipelines.pipeline.episode_config import episode_config
 from lerobot_pipelines.pipeline.failures import not_made_yet, remember_refusal
 from lerobot_pipelines.pipeline.fetch import opened_recording
+from lerobot_pipelines.pipeline.strictness import refuse_warnings
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
 
@@ -41,6 +42,7 @@ def align_episode(workspace: Workspace, key: str) -> AlignedFrames:
         opened_recording(workspace, key, manifest.members) as recording,
     ):
         frames = align(recording, episode_config(workspace.config, manifest))
+        refuse_warnings((*manifest.intake, *frames.report.intake), workspace.config)
     with workspace.scratch() as folder:
         path = folder / "aligned.parquet"
         write_frames(frames, path)

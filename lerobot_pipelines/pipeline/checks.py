@@ -16,9 +16,11 @@ from lerobot_pipelines.alignment.sources import picture_limits
 from lerobot_pipelines.config.schema import DatasetConfig, Strategy
 from lerobot_pipelines.datasets.records import CheckResult, VideoRecord
 from lerobot_pipelines.errors import Refused
+from lerobot_pipelines.intake import IntakeEntry, codes_of, warnings_of
 from lerobot_pipelines.model import AlignedFrames, Manifest, StreamKind
 from lerobot_pipelines.periods import period_ns
 from lerobot_pipelines.pipeline.depth_range import depth_shares, impossible_ranges
+from lerobot_pipelines.pipeline.strictness import as_strict
 
 Segments = Sequence[Mapping[str, VideoRecord]]
 
@@ -31,6 +33,7 @@ PICTURES_IN_PLACE = "pictures_in_place"
 PICTURES_VARY = "pictures_vary"
 DEPTH_IN_RANGE = "depth_in_range"
 FEW_FAULTS = "few_faults"
+NO_WARNINGS = "no_warnings"
 
 CHECK_NAMES: Mapping[str, str] = {
     ROWS_MATCH_FRAMES: "Every camera's mp4 has exactly one frame for each row of its segment.",
@@ -42,6 +45,7 @@ CHECK_NAMES: Mapping[str, str] = {
     PICTURES_VARY: "No camera shows one and the same colour throughout.",
     DEPTH_IN_RANGE: "Distances lie within the range kept, not all at or beyond one of its ends.",
     FEW_FAULTS: "Hardly anything of the recording had to be left out.",
+    NO_WARNINGS: "Reading and aligning the recording gave no reason to doubt the result.",
 }
 
 # Above it an operator should look at the robot's disk or network.
@@ -50,10 +54,17 @@ NS_PER_MS = 1e6
 
 
 def check_episode(
-    manifest: Manifest, frames: AlignedFrames, videos: Segments, config: DatasetConfig
+    manifest: Manifest,
+    frames: AlignedFrames,
+    videos: Segments,
+    config: DatasetConfig,
+    intake: Sequence[IntakeEntry] = (),
 ) -> tuple[CheckResult, ...]:
-    """One result for each of ``CHECK_NAMES``, in that order."""
-    return (
+    """One result for each of ``CHECK_NAMES``, in that order.
+
+    ``intake``: what was found after reading and aligning, besides what these had to say.
+    """
+    found = (
         _rows_match_frames(frames, videos),
         _measured_rate(frames, config),
         _duration_kept(frames, config),
@@ -63,7 +74,9 @@ def check_episode(
         _pictures_vary(videos),
         _depth_in_range(videos, config),
         _few_faults(manifest),
+        _no_warnings((*manifest.intake, *frames.report.intake, *intake)),
     )
+    return as_strict(found, config)
 
 
 def _rows_match_frames(frames: AlignedFrames, videos: Segments) -> CheckResult:
@@ -219,6 +232,19 @@ def _depth_in_range(videos: Segments, config: DatasetConfig) -> CheckResult:
         passed=not wrong,
         description="; ".join(wrong),
         values={f"at_far_end:{name}": round(one.farthest, 6) for name, one in shares.items()},
+    )
+
+
+def _no_warnings(intake: Sequence[IntakeEntry]) -> CheckResult:
+    warnings = warnings_of(intake)
+    first = f"{warnings[0].stream}: {warnings[0].message}".lstrip(": ") if warnings else ""
+    more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+    return CheckResult(
+        name=NO_WARNINGS,
+        passed=not warnings,
+        severity="warn",
+        description=first + more,
+        values={"warnings": len(warnings), **codes_of(warnings)},
     )
 
 

@@ -18,8 +18,10 @@ from typing import Literal
 
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets import DatasetUpdate
+from lerobot_pipelines.datasets.intake_summary import weak_checks
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import ConfigError, Refused, StoreRejected, Transient
+from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.pipeline.aligned import align_episode
 from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
 from lerobot_pipelines.pipeline.dataset import update_datasets
@@ -77,6 +79,8 @@ class EpisodeOutcome:
     rows: int = 0
     reason: str | None = None
     message: str = ""
+    intake: tuple[IntakeEntry, ...] = ()  # of an episode that has rows
+    weak_checks: tuple[str, ...] = ()  # broken ones that do not keep it out: "name: description"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +220,18 @@ def _progress(key: str, on_event: OnEvent) -> Callable[[int], None]:
 def _outcome(record: EpisodeRecord, status: Literal["converted", "unchanged"]) -> EpisodeOutcome:
     rows = sum(segment.length for segment in record.segments)
     if record.passed:
-        return EpisodeOutcome(record.key, status, rows=rows)
+        weak = tuple(
+            f"{one.code.removeprefix('check:')}: {one.message}" for one in weak_checks(record)
+        )
+        return EpisodeOutcome(record.key, status, rows=rows, intake=record.intake, weak_checks=weak)
     verdict = verdict_of_record(record)
     return EpisodeOutcome(
-        record.key, "refused", rows=rows, reason=verdict.reason, message=verdict.message
+        record.key,
+        "refused",
+        rows=rows,
+        reason=verdict.reason,
+        message=verdict.message,
+        intake=record.intake,
     )
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from lerobot_pipelines.config.hashing import alignment_hash, dataset_hash, raw_hash, video_hash
 from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.datasets.intake_summary import IntakeSummary, summary_of
 from lerobot_pipelines.datasets.members import Member
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import Reason
@@ -85,6 +86,7 @@ class Verdict:
     reason: str = ""
     message: str = ""
     rows: int | None = None
+    warnings: tuple[str, ...] = ()  # codes of those it was converted with
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ def verdict_of_record(record: EpisodeRecord) -> Verdict:
         reason=f"check:{broken[0].name}" if broken else "",
         message="; ".join(one.description for one in broken),
         rows=sum(segment.length for segment in record.segments),
+        warnings=_codes(summary_of(record)),
     )
 
 
@@ -214,7 +217,12 @@ def verdict_of_member(member: Member) -> Verdict:
         config_hash=member.config_hash,
         code_version=member.code_version,
         rows=sum(segment.length for segment in member.segments),
+        warnings=_codes(member.intake),
     )
+
+
+def _codes(summary: IntakeSummary | None) -> tuple[str, ...]:
+    return () if summary is None else tuple(summary.warnings)
 
 
 def bad_name(fault: str) -> EpisodeState:

@@ -8,6 +8,7 @@ import lerobot_pipelines
 from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.features import feature_records
+from lerobot_pipelines.datasets.intake_summary import INTAKE_KEY
 from lerobot_pipelines.datasets.records import EpisodeRecord, SegmentRecord
 from lerobot_pipelines.datasets.statistics import vector_statistics
 from lerobot_pipelines.errors import NotMadeYet, Transient
@@ -50,6 +51,8 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     config = episode_config(workspace.config, manifest)
     source = source_of(config, key)
     tasks, told = _tasks(config, manifest, source)
+    later = (*told, *range_entries(videos.segments, config))
+    intake = (*manifest.intake, *aligned.report.intake, *later)
     record = EpisodeRecord(
         key=key,
         uri=manifest.uri,
@@ -74,11 +77,8 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
             )
             for segment, (first, length) in enumerate(aligned.segments)
         ),
-        checks=check_episode(manifest, frames, videos.segments, config),
-        intake=(
-            *(*manifest.intake, *aligned.report.intake, *told),
-            *range_entries(videos.segments, config),
-        ),
+        checks=check_episode(manifest, frames, videos.segments, config, later),
+        intake=intake,
         provenance={
             "container": manifest.container,
             "alignment_hash": aligned.config_hash,
@@ -86,6 +86,7 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
             "strategy": str(config.alignment.strategy),
             "overrides": dict(manifest.overrides),
             "faults": sum(fault.count for fault in manifest.faults),
+            INTAKE_KEY: len(intake),
             "start_ns": int(frames.row_times_ns[0]),
             "end_ns": int(frames.row_times_ns[-1]),
         },

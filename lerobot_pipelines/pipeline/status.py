@@ -8,12 +8,12 @@ So content that was changed under a verdict still counts as converted here, unti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lerobot_pipelines.pipeline.dataset import dataset_sizes, dataset_snapshots, is_up_to_date
 from lerobot_pipelines.pipeline.discovery import list_names, source_of
-from lerobot_pipelines.pipeline.episode_state import State, bad_name
+from lerobot_pipelines.pipeline.episode_state import HOLDS_ROWS, State, bad_name
 from lerobot_pipelines.pipeline.verdicts import Outcome, Refusal, VerdictReader, refusal_of
 from lerobot_pipelines.pipeline.workspace import Workspace
 
@@ -65,6 +65,7 @@ class Status:
     seconds_left: float | None
     datasets: tuple[DatasetSize, ...]
     is_up_to_date: bool
+    warnings: Mapping[str, int] = field(default_factory=dict)  # code -> converted episodes
 
     @property
     def reasons(self) -> Counter[str]:
@@ -113,7 +114,15 @@ class StatusReader:
                 for fmt, (episodes, frames) in dataset_sizes(workspace, snapshots).items()
             ),
             is_up_to_date=is_up_to_date(workspace),
+            warnings=_warnings(there.values()),
         )
+
+
+def _warnings(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """By code: the converted episodes that have a warning of it."""
+    held = (one.state.verdict for one in outcomes if one.state.state in HOLDS_ROWS)
+    counts = Counter(code for verdict in held if verdict is not None for code in verdict.warnings)
+    return dict(sorted(counts.items()))
 
 
 def _by_source(

@@ -56,7 +56,12 @@ def test_faults_are_listed_and_the_rest_stays_readable(raw: Path, tmp_path: Path
     picture.rename(picture.with_name("not\x1b[2Ja stamp.jpg"))
     outcome = call("inspect", episode)
     assert outcome.code == 0, outcome.stderr
-    assert "faults (left out of the recording): 1" in outcome.stdout
+    assert "warnings: 1" in outcome.stdout
+    assert "cam_high: fault: bad_name at" in outcome.stdout
+    assert "\x1b" not in outcome.stdout
+    (entry,) = call("inspect", episode, "--json").json()["intake"]
+    assert (entry["code"], entry["severity"], entry["stream"]) == ("fault", "warning", "cam_high")
+    assert entry["details"]["reason"] == "bad_name"
     assert "\x1b" not in outcome.stdout
 
 

@@ -58,6 +58,7 @@ def test_hashes_are_64_hex_digits_and_differ_between_stages(demo: DatasetConfig)
         (1, "alignment.timeline", "uniform"),
         (1, "filtering.min_frames", 3),
         (1, "filtering.gap_policy", "split"),
+        (1, "filtering.strict", True),
         (2, "video.codec", "hevc"),
         (2, "video.crf", 24),
         (2, "video.preset", "slow"),
@@ -108,6 +109,19 @@ def test_places_speed_and_packaging_change_no_hash(
     changed = override(demo, overrides)
     assert changed != demo
     assert hashes(changed) == hashes(demo)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("demo", "6f555a16ffaf5628"),
+        ("dual_arm_window", "bf4e39056a416ecb"),
+        ("kuavo_4pro_claw", "1bbaab5e2d2a09ad"),
+    ],
+)
+def test_keys_that_came_later_rebuild_no_dataset(name: str, digest: str) -> None:
+    """The hash of the first version: a key left at its default is as one that does not exist."""
+    assert dataset_hash(load_config(shipped_configs()[name])).startswith(digest)
 
 
 def test_defaults_may_be_spelled_out(loader: Loader) -> None:

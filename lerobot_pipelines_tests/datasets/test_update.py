@@ -103,9 +103,10 @@ def test_an_append_reads_one_record_and_leaves_old_files_untouched(
         info.key: info.etag for info in bucket.storage.list(dataset_prefix(bucket.config, fmt))
     }
     touched = {key.partition(f"{fmt}/")[2] for key in before if after.get(key) != before[key]}
-    small = {"README.md", "meta/info.json", "meta/stats.json"}
+    small = {"README.md", "meta/provenance.jsonl", "meta/info.json", "meta/stats.json"}
     if fmt is Format.V21:
-        small = {"README.md", "meta/info.json", "meta/episodes.jsonl", "meta/episodes_stats.jsonl"}
+        small -= {"meta/stats.json"}
+        small |= {"meta/episodes.jsonl", "meta/episodes_stats.jsonl"}
     assert touched == small
     assert near(content(bucket.root(fmt)), expected((1, 6), (2, 5), (3, 7)))
     assert verify_dataset(bucket.root(fmt)).ok

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lerobot_pipelines.config import override
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.records import CheckResult, VideoRecord
+from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
 from lerobot_pipelines.model import AlignedFrames, Fault, Manifest
 from lerobot_pipelines.pipeline import checks
 from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
@@ -99,6 +101,16 @@ def many_left_out(episode: Episode) -> Episode:
     return (manifest, *episode[1:])
 
 
+def read_with_a_warning(episode: Episode) -> Episode:
+    warning = IntakeEntry(IntakeCode.CLOCK_OFFSET, Severity.WARNING, "cam_left", "580 ms ahead")
+    return (replace(episode[0], intake=(warning,)), *episode[1:])
+
+
+def aligned_with_a_warning(episode: Episode) -> Episode:
+    warning = IntakeEntry(IntakeCode.RATE, Severity.WARNING, "", "in doubt")
+    return with_frames(episode, report=replace(episode[1].report, intake=(warning,)))
+
+
 BREAKS: dict[str, tuple[str, Break]] = {
     "a frame lost": (checks.ROWS_MATCH_FRAMES, one_frame_lost),
     "a camera lost": (checks.ROWS_MATCH_FRAMES, one_camera_lost),
@@ -110,6 +122,8 @@ BREAKS: dict[str, tuple[str, Break]] = {
     "pictures never looked at": (checks.PICTURES_IN_PLACE, never_looked_at),
     "all black": (checks.PICTURES_VARY, all_black),
     "many pictures left out": (checks.FEW_FAULTS, many_left_out),
+    "read with a warning": (checks.NO_WARNINGS, read_with_a_warning),
+    "aligned with a warning": (checks.NO_WARNINGS, aligned_with_a_warning),
 }
 
 
@@ -129,3 +143,18 @@ def test_a_defect_fails_the_check_that_is_there_for_it(episode: Episode, what: s
     results = by_name(break_it(episode))
     assert not results[name].passed
     assert results[name].description
+
+
+def test_a_note_is_no_warning(episode: Episode) -> None:
+    note = IntakeEntry(IntakeCode.UNUSED, Severity.NOTE, "arm", "column x is not used")
+    manifest = replace(episode[0], intake=(note,))
+    assert by_name((manifest, *episode[1:]))[checks.NO_WARNINGS].passed
+
+
+def test_a_strict_configuration_makes_every_check_a_condition(episode: Episode) -> None:
+    doubted = read_with_a_warning(episode)
+    assert by_name(doubted)[checks.NO_WARNINGS].severity == "warn"
+    strict = (*doubted[:3], override(doubted[3], {"filtering.strict": True}))
+    results = by_name(strict)
+    assert {result.severity for result in results.values()} == {"error"}
+    assert not results[checks.NO_WARNINGS].passed

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lerobot_pipelines.config.schema import DatasetConfig
     from lerobot_pipelines.pipeline.convert import ConvertSummary
 
+MAX_WARNED = 50  # episodes told of
+
 LeftOut = dict[str, tuple[str, str]]  # episode key -> reason code, sentence
 
 
@@ -68,6 +70,7 @@ LeftOut = dict[str, tuple[str, str]]  # episode key -> reason code, sentence
     type=click.IntRange(min=1),
     help="Most resident memory, all workers together. Cameras are encoded in turns where need be.",
 )
+@click.option("--strict", is_flag=True, help="Refuse what would be converted with a warning.")
 @set_option
 @json_option
 def command(
@@ -80,6 +83,7 @@ def command(
     formats: tuple[str, ...],
     workers: int,
     limit_memory: int | None,
+    strict: bool,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> int:
@@ -90,6 +94,10 @@ def command(
     The input is only read. Episodes already converted from the same content with the same
     configuration are not touched again, so the command can be repeated at any time. An episode
     that cannot be converted is listed with its reason and stops none of the others.
+
+    Of each episode with warnings (clocks that differ, units that were assumed, messages set aside,
+    ...) the first ones are printed; --json has all that reading and aligning had to say. With
+    --strict such an episode is refused instead (filtering.strict).
 
     The datasets are in OUTPUT/<pattern>/<format>, e.g. OUTPUT/bottle/v3.0; intermediate results,
     which make the next run short, are in OUTPUT/.work and may be deleted.
@@ -125,6 +133,8 @@ def command(
         overrides["alignment.chunk_size"] = chunk_size
     if limit_memory is not None:
         overrides["limit_memory_mb"] = limit_memory
+    if strict:
+        overrides["filtering.strict"] = True
     if formats:
         overrides["dataset.formats"] = list(dict.fromkeys(formats))
     resolved = place(read_config(config, overrides), input_root, output_root)
@@ -184,13 +194,34 @@ def _print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: Lef
         size = f"{counted(update.episodes, 'episode')}, {counted(update.frames, 'frame')}"
         what = f"{size} in {safe(place)}" if update.episodes else "none"
         click.echo(f"dataset {update.format}: {what}")
+    _print_warnings(summary)
     if left_out:
         click.echo(f"{len(left_out)} not in the dataset:", err=True)
     for key, (reason, message) in sorted(left_out.items()):
         click.echo(f"  {safe(key)}: {safe(reason)}: {safe(message)}", err=True)
 
 
+def _print_warnings(summary: ConvertSummary) -> None:
+    """A line for each episode that is in the dataset with warnings."""
+    from lerobot_pipelines.cli.intake_text import warning_line
+    from lerobot_pipelines.cli.text import safe
+
+    lines = [
+        f"  {safe(outcome.key)}: {safe(line)}"
+        for outcome in summary.episodes
+        if outcome.status in ("converted", "unchanged")
+        and (line := warning_line(outcome.intake, outcome.weak_checks)) is not None
+    ]
+    if lines:
+        click.echo(f"{len(lines)} converted with warnings (--strict refuses them):", err=True)
+    for line in lines[:MAX_WARNED]:
+        click.echo(line, err=True)
+    if len(lines) > MAX_WARNED:
+        click.echo(f"  ... and {len(lines) - MAX_WARNED} more (--json lists all)", err=True)
+
+
 def _print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut) -> None:
+    from lerobot_pipelines.cli.intake_text import plain
     from lerobot_pipelines.cli.tables import show_json
 
     places = _places(config, summary)
@@ -214,7 +245,7 @@ def _print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOu
         {
             "dataset": config.dataset.name,
             "ok": not left_out,
-            "episodes": [asdict(outcome) for outcome in summary.episodes],
+            "episodes": plain([asdict(outcome) for outcome in summary.episodes]),
             "left_out": [
                 {"key": key, "reason": reason, "message": message}
                 for key, (reason, message) in sorted(left_out.items())

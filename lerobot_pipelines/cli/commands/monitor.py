@@ -60,6 +60,9 @@ def command(
     "stale" episodes were converted with another configuration or program, and a backfill renews
     them; of "damaged" ones the verdict cannot be read (see "repair").
 
+    Warnings that episodes were converted with are counted by code; the UI and "convert --json" tell
+    them in full.
+
     Everything is computed from the bucket, so it is the same from every machine, with or without
     Dagster. Only folders and verdicts are listed; "scan --full" also compares every episode's
     files with its verdict.
@@ -105,11 +108,14 @@ def _show(status: Status, runs: Counter[str] | None) -> None:
         headline,
         refusal_rows,
         source_rows,
+        warning_line,
     )
     from lerobot_pipelines.cli.tables import left, right, show_table
 
     click.echo(headline(status, runs))
     show_table([*left("source"), *right(*STATES), *left("last update")], source_rows(status))
+    if (warned := warning_line(status)) is not None:
+        click.echo(warned)
     if status.refusals:
         show_table(left("refused", "reason", "message"), refusal_rows(status))
     if len(status.refusals) > MOST_SHOWN:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,16 +14,26 @@ from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import json_option
 from lerobot_pipelines.cli.text import counted, safe
 
+if TYPE_CHECKING:
+    from lerobot_pipelines.datasets.verify.report import Conversion
+
+MAX_SHOWN = 50
+
 
 @click.command(short_help="Find every defect of a dataset that would break loading or training.")
 @click.argument("dataset", metavar="DATASET", type=click.Path(path_type=Path))
 @click.option("--no-decode", is_flag=True, help="Do not decode pictures: faster, and finds less.")
+@click.option("--strict", is_flag=True, help="Warnings count as defects, for the exit code.")
 @json_option
-def command(dataset: Path, no_decode: bool, as_json: bool) -> int:
+def command(dataset: Path, no_decode: bool, strict: bool, as_json: bool) -> int:
     """Find every defect of a LeRobot dataset (v2.1 or v3.0) that would break loading or training.
 
     DATASET is the folder that holds "meta". The dataset may come from any program. Rows, videos,
     episode tables, tasks and statistics are compared with one another; nothing is changed.
+
+    Datasets of this program tell what was in doubt when each recording was converted
+    (meta/provenance.jsonl). One with such warnings is called "sound, with N warnings at
+    conversion", and they are listed.
 
     \b
     Examples:
@@ -31,8 +42,8 @@ def command(dataset: Path, no_decode: bool, as_json: bool) -> int:
 
     \b
     Exit codes:
-      0  sound
-      1  defects, listed
+      0  sound; warnings may be listed
+      1  defects, listed; with --strict also warnings
       2  not a dataset
     """
     from lerobot_pipelines.cli.tables import left, show_json, show_table
@@ -51,13 +62,36 @@ def command(dataset: Path, no_decode: bool, as_json: bool) -> int:
                 left("severity", "code", "where", "message"),
                 [(f.severity, f.code, f.where, f.message) for f in report.findings],
             )
-        verdict = "sound" if report.ok else "defective"
+        if report.conversion is not None:
+            _show_conversion(report.conversion)
         fmt = safe(report.format or "unknown format")
         click.echo(
-            f"{safe(str(dataset))}: {verdict} "
+            f"{safe(str(dataset))}: {report.verdict} "
             f"({fmt}, {counted(report.episodes, 'episode')}, {counted(report.frames, 'frame')})"
         )
-    return exits.OK if report.ok else exits.INCOMPLETE
+    is_good = report.is_doubtless if strict else report.ok
+    return exits.OK if is_good else exits.INCOMPLETE
+
+
+def _show_conversion(conversion: Conversion) -> None:
+    from lerobot_pipelines.cli.tables import left, right, show_table
+
+    if conversion.listed:
+        shown = conversion.listed[:MAX_SHOWN]
+        show_table(
+            [*left("warning at conversion", "recording", "stream", "message"), *right("count")],
+            [
+                (one.code, one.recording, one.stream or None, one.message, one.count)
+                for one in shown
+            ],
+        )
+        if (more := conversion.warnings - len(shown)) > 0:
+            click.echo(f"and {counted(more, 'more warning')} at conversion")
+    if conversion.unreported:
+        click.echo(
+            f"{counted(conversion.unreported, 'recording')} converted by an earlier version, "
+            "which did not keep its warnings"
+        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lerobot_pipelines.datasets.verify.info import read_info
+from lerobot_pipelines.datasets.verify.provenance import read_conversion
 from lerobot_pipelines.datasets.verify.report import Finding, Findings, VerifyReport
 from lerobot_pipelines.datasets.verify.rows import check_rows
 from lerobot_pipelines.datasets.verify.statistics import check_statistics
@@ -55,7 +56,8 @@ def verify_dataset(
     measured = check_rows(view, findings, progress)
     check_statistics(view, measured, findings)
     check_videos(view, findings, progress, decode=decode)
+    conversion = read_conversion(view, findings)
     frames = sum(episode.length for episode in view.episodes)
     return VerifyReport(
-        root, info.codebase_version, len(view.episodes), frames, tuple(findings.found)
+        root, info.codebase_version, len(view.episodes), frames, tuple(findings.found), conversion
     )

@@ -52,26 +52,76 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A warning that one recording was converted with."""
+
+    recording: str
+    code: str
+    stream: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """``warnings`` counts all of them, ``listed`` holds the first ones of each recording.
+
+    ``unreported`` are recordings that were converted before there was a report.
+    """
+
+    recordings: int
+    unreported: int
+    warnings: int
+    listed: tuple[Doubt, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """The verdict on a dataset. ``format`` is None where there is no dataset at all."""
+    """The verdict on a dataset. ``format`` is None where there is no dataset at all.
+
+    ``conversion`` is None for datasets that do not tell of it: those of other programs.
+    """
 
     root: Path
     format: str | None
     episodes: int
     frames: int
     findings: tuple[Finding, ...] = field(default=())
+    conversion: Conversion | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the dataset loads and trains: no finding is an error."""
         return all(finding.severity != "error" for finding in self.findings)
 
+    @property
+    def is_doubtless(self) -> bool:
+        """Whether it is sound, and was converted without a warning as far as it tells."""
+        return not self.findings and (self.conversion is None or not self.conversion.warnings)
+
+    @property
+    def verdict(self) -> str:
+        """``sound`` alone is said only of what is sound without reservation."""
+        if not self.ok:
+            return "defective"
+        minor = len(self.findings)
+        parts = [_counted(minor, "warning")] if minor else []
+        if self.conversion is not None and self.conversion.warnings:
+            parts.append(f"{_counted(self.conversion.warnings, 'warning')} at conversion")
+        return f"sound, with {' and '.join(parts)}" if parts else "sound"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "root": str(self.root),
             "ok": self.ok,
+            "verdict": self.verdict,
             "format": self.format,
             "episodes": self.episodes,
             "frames": self.frames,
             "findings": [asdict(finding) for finding in self.findings],
+            "conversion": None if self.conversion is None else asdict(self.conversion),
         }
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
