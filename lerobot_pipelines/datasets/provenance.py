@@ -21,7 +21,8 @@ PROVENANCE_PATH = "meta/provenance.jsonl"
 class ProvenanceLine(BaseModel):
     """One recording. ``episodes`` are the first and the last of its LeRobot episodes.
 
-    ``intake`` is None where the recording was converted before there was a report.
+    ``intake`` is None where the recording was converted before there was a report. The fingerprint
+    is not told: it depends on the store, and the same recordings make the same dataset anywhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -29,7 +30,6 @@ class ProvenanceLine(BaseModel):
     recording: str
     episodes: tuple[int, int]
     source: str | None = None
-    fingerprint: str = ""
     config_hash: str = ""
     code_version: str = ""
     intake: IntakeSummary | None = None
@@ -49,7 +49,6 @@ def _line(member: Member, first: int) -> bytes:
         recording=member.key,
         episodes=(first, first + len(member.segments) - 1),
         source=member.source,
-        fingerprint=member.fingerprint,
         config_hash=member.config_hash,
         code_version=member.code_version,
         intake=member.intake,

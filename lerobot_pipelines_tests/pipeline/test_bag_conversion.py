@@ -215,7 +215,7 @@ def test_inspect_lists_what_is_peculiar_and_the_topics_that_are_no_stream(tmp_pa
     assert outcome.code == 0, outcome.stderr
     assert "j: 1 stamps that went backwards" in shown
     assert "p: recorder's stamps, because messages have no header stamp" in shown
-    assert "j: whole stream: duplicate_stamp" in shown
+    assert "j: fault: duplicate_stamp at whole stream" in shown
     only_joints = config.read_text().replace(", {name: p, topic: /point, clock: header}", "")
     config.write_text(only_joints.replace("[j, p]", "[j]"))
     shown = call("inspect", path, "--config", config).stdout
