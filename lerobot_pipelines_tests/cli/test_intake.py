@@ -75,7 +75,8 @@ def test_strict_refuses_it_and_says_what_to_do(bucket: Path) -> None:
     (left_out,) = outcome.json()["left_out"]
     assert "cam_left" in left_out["message"] and "filtering.strict: false" in left_out["message"]
     # Remembered like any refusal, and taken back by the configuration that allows it.
-    monitored = call("monitor", "demo", *setting(bucket), "--json").json()
+    strict = (*setting(bucket), "--set", "filtering.strict=true")
+    monitored = call("monitor", "demo", *strict, "--json").json()
     assert (monitored["refused"], monitored["reasons"]) == (1, {"warnings": 1})
     lenient = call("convert", "demo", *setting(bucket), "--json")
     assert lenient.code == 0
