@@ -47,15 +47,19 @@ _STAND_INS: dict[KeyPath, object] = {
 }
 
 
-def load_config(path: Path, overrides: Mapping[str, object] | None = None) -> DatasetConfig:
+def load_config(
+    path: Path, overrides: Mapping[str, object] | None = None, *, text: str | None = None
+) -> DatasetConfig:
     """Read and check one dataset's YAML file; ``overrides`` are set as if they stood in it.
+
+    ``text`` stands for what the file holds, which is then not opened.
 
     ``overrides`` maps dotted keys to values: ``{"alignment.strategy": "window"}``; a relative
     ``storage.url`` among them starts at the current folder. Raises ``ConfigError`` naming every
     fault with line, key and remedy. Warns (``PipelineWarning``) of older keys without effect.
     """
     path = Path(path)
-    draft = _read(path)
+    draft = _read(path, text)
     before_substitution(draft)
     _substitute(draft)
     translate(draft)
@@ -92,7 +96,7 @@ def load_configs(folder: Path) -> dict[str, DatasetConfig]:
             problems.append(error.message)
             faults.extend(error.details.get("faults", ()))
             continue
-        name, place = config.dataset.name, _place(config)
+        name, place = config.dataset.name, dataset_place(config)
         fault = None
         if name in names:
             other = names[name].name
@@ -125,7 +129,7 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def _place(config: DatasetConfig) -> tuple[str, ...]:
+def dataset_place(config: DatasetConfig) -> tuple[str, ...]:
     """Where the dataset is written."""
     storage = config.storage
     return storage.endpoint or "", storage.url, storage.converted_prefix, dataset_folder(config)
@@ -139,9 +143,9 @@ def _yaml_files(folder: Path) -> list[Path]:
     ]
 
 
-def _read(path: Path) -> Draft:
+def _read(path: Path, text: str | None) -> Draft:
     """Parse the file. Raises ``ConfigError`` for one that holds nothing to check."""
-    document = parse_yaml(_text(path))
+    document = parse_yaml(_text(path) if text is None else text)
     data = document.data
     if not isinstance(data, dict) or not data:
         if not document.faults:

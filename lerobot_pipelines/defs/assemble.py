@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from lerobot_pipelines.config import load_config, shipped_configs
 from lerobot_pipelines.config.schema import DatasetConfig
-from lerobot_pipelines.defs.broken import BrokenConfiguration, broken_asset
+from lerobot_pipelines.defs.broken import BrokenConfiguration, broken_assets
 from lerobot_pipelines.defs.bucket_sensor import bucket_sensor
+from lerobot_pipelines.defs.config_files import CONFIGS_VARIABLE, config_files, read_configs
 from lerobot_pipelines.defs.dataset_assets import dataset_asset, dataset_checks, refused_episodes
 from lerobot_pipelines.defs.dataset_sensor import dataset_sensor
 from lerobot_pipelines.defs.episode_assets import episode_assets
@@ -25,9 +23,16 @@ from lerobot_pipelines.defs.rescan import rescan_schedule
 from lerobot_pipelines.defs.resources import PipelineResource
 from lerobot_pipelines.errors import ConfigError
 
-logger = logging.getLogger("lerobot_pipelines.definitions")
+__all__ = [
+    "CONFIGS_VARIABLE",
+    "EXECUTOR_VARIABLE",
+    "build_defs",
+    "chosen_executor",
+    "config_files",
+    "expected_warnings",
+    "read_configs",
+]
 
-CONFIGS_VARIABLE = "LEROBOT_PIPELINES_CONFIGS"
 EXECUTOR_VARIABLE = "LEROBOT_PIPELINES_EXECUTOR"
 
 
@@ -72,7 +77,7 @@ def _definitions(
             *(asset for config in datasets for asset in episode_assets(config)),
             *(dataset_asset(config) for config in datasets),
             *(refused_episodes(config) for config in datasets),
-            *(broken_asset(each) for each in broken),
+            *broken_assets(broken),
         ],
         asset_checks=[dataset_checks(config) for config in datasets],
         jobs=[job for config in datasets for job in dataset_jobs(config)],
@@ -85,47 +90,6 @@ def _definitions(
         resources=dict(resources or {"pipeline": PipelineResource.configure_at_launch()}),
         executor=executor,
     )
-
-
-def read_configs(
-    files: Sequence[Path],
-) -> tuple[dict[str, DatasetConfig], list[BrokenConfiguration]]:
-    """The datasets of these files by name, and the files that cannot be used.
-
-    Of two files with one name the first stays, so that adding a file never stops a dataset.
-    """
-    configs: dict[str, DatasetConfig] = {}
-    owners: dict[str, Path] = {}
-    broken: list[BrokenConfiguration] = []
-    for path in files:
-        try:
-            config = load_config(path)
-            name = config.dataset.name
-            if name in configs:
-                raise ConfigError(
-                    f'dataset.name "{name}" of {path} is already that of {owners[name]}; '
-                    "give one of them another name"
-                )
-        except ConfigError as error:
-            logger.error("%s is left out: %s", path, error.message)
-            broken.append(BrokenConfiguration(path, error))
-            continue
-        configs[name], owners[name] = config, path
-    return configs, broken
-
-
-def config_files() -> list[Path]:
-    """The YAML files of ``$LEROBOT_PIPELINES_CONFIGS``, else the shipped ones.
-
-    Raises ``ConfigError`` if the variable names no folder.
-    """
-    named = os.environ.get(CONFIGS_VARIABLE)
-    if not named:
-        return sorted(shipped_configs().values())
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"{CONFIGS_VARIABLE}={named} is not a folder; create it or unset it")
-    return sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
 
 
 def chosen_executor() -> dg.ExecutorDefinition:
