@@ -10,6 +10,7 @@ from pydantic import Field
 
 from lerobot_pipelines.config import override
 from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.errors import ConfigError
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 
 
@@ -37,4 +38,21 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return open_workspace(self.resolved(config), cache_dir=cache_dir)
 
     def resolved(self, config: DatasetConfig) -> DatasetConfig:
-        return override(config, self.overrides) if self.overrides else config
+        """Raises ``ConfigError`` as ``workspace`` does, and for an override that leads elsewhere.
+
+        Whoever may open the web interface may start runs; with another address of the bucket they
+        could send the worker's keys there, or write into another dataset.
+        """
+        if not self.overrides:
+            return config
+        changed = override(config, self.overrides)
+        if _place(changed) != _place(config):
+            raise ConfigError(
+                f"overrides of a run cannot change where dataset {config.dataset.name} lies or "
+                f"what it is called ({', '.join(sorted(self.overrides))}); that is said in its YAML"
+            )
+        return changed
+
+
+def _place(config: DatasetConfig) -> tuple[object, ...]:
+    return config.storage, config.dataset.name, config.dataset.pattern

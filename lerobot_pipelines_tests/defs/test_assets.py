@@ -270,6 +270,27 @@ def test_a_run_can_override_single_keys_for_all_its_steps(room: Room) -> None:
     assert isinstance(provenance, dict) and provenance["strategy"] == "hold"
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"storage.url": "s3://elsewhere"},
+        {"storage.endpoint": "https://store.attacker.example"},
+        {"storage.access_key_env": "OTHER_KEY"},
+        {"dataset.name": "another"},
+        {"dataset.pattern": "{episode_id}"},
+    ],
+)
+def test_an_override_cannot_lead_a_run_elsewhere(room: Room, overrides: dict[str, str]) -> None:
+    config = {"resources": {"pipeline": {"config": {"overrides": overrides}}}}
+    result = room.definitions.resolve_job_def("demo_episode").execute_in_process(
+        instance=room.instance, partition_key=FIRST, run_config=config, raise_on_error=False
+    )
+    assert not result.success
+    assert failure_of(result).metadata["reason"].value == "bad_config"
+    assert "cannot change where dataset demo lies" in str(failure_of(result).description)
+    assert room.materialized(naming.RAW) == set()
+
+
 def test_an_override_of_an_unknown_key_is_refused_before_anything_runs(room: Room) -> None:
     config = {"resources": {"pipeline": {"config": {"overrides": {"alignment.stategy": "x"}}}}}
     result = room.definitions.resolve_job_def("demo_episode").execute_in_process(

@@ -68,10 +68,10 @@ def test_overrides_hold_and_local_folders_are_not_concerned(
     pipeline = resource(s3_server, tmp_path / "cache")
     config = fleet_config(StorageConfig(url=(tmp_path / "bucket").as_uri()))
     assert pipeline.workspace(config).storage.url.startswith("file://")
-    changed = S3PipelineResource(s3=pipeline.s3, overrides={"storage.raw_prefix": "elsewhere"})
+    changed = S3PipelineResource(s3=pipeline.s3, overrides={"alignment.strategy": "hold"})
     bucket = fleet_config(s3_server.config(s3_server.new_bucket()))
     workspace = changed.workspace(bucket)
-    assert workspace.config.storage.raw_prefix == "elsewhere"
+    assert workspace.config.alignment.strategy == "hold"
     assert list(list_episode_keys(workspace.storage, workspace.config)) == []
 
 

@@ -40,9 +40,8 @@ def dagster_program(name: str) -> Any:
 def assert_accepted(arguments: list[str]) -> None:
     """The program knows the command and its options; their values are not looked at."""
     program, *rest = arguments
-    numbers = [re.sub(r"\$\{\w+_PORT\}", "1", argument) for argument in rest]
     # Options are parsed before any is obeyed, and --help is obeyed first.
-    result = CliRunner().invoke(dagster_program(Path(program).name), [*numbers, "--help"])
+    result = CliRunner().invoke(dagster_program(Path(program).name), [*rest, "--help"])
     assert result.exit_code == 0, result.output
     assert isinstance(dagster_program(Path(program).name), Group) or "Usage" in result.output
 
@@ -64,6 +63,9 @@ def test_containers_run_what_the_units_run(unit: str) -> None:
     service = documents("celery/compose.yaml")[0]["services"][unit]
     in_container = [str(argument) for argument in service["command"]]
     assert Path(in_unit[0]).name == in_container[0]
+    at_socket, at_port = ["-s", "/run/lerobot-pipelines/code.sock"], ["-h", "0.0.0.0", "-p", "4000"]
+    if in_unit[-2:] == at_socket:  # containers have no file system in common
+        in_unit = [*in_unit[:-2], *at_port]
     assert len(in_unit) == len(in_container)
     differ = [
         pair for pair in zip(in_unit[1:], in_container[1:], strict=True) if len(set(pair)) > 1
@@ -81,14 +83,16 @@ def test_pods_run_what_the_units_run(unit: str) -> None:
     )
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert_accepted(container["command"])
-    options = {part for part in unit_command(unit)[1:] if part.startswith("-")}
+    options = {part for part in unit_command(unit)[1:] if part.startswith("-")} - {"-s"}
     assert options <= set(container["command"])
 
 
 def test_every_variable_of_units_and_compose_is_explained() -> None:
     text = (DEPLOY / "celery" / "compose.yaml").read_text()
     text += "\n".join("".join(unit_lines(unit, "ExecStart")) for unit in UNITS)
-    used = set(re.findall(r"(?<!\$)\$\{(\w+)\}", text))
+    text += (DEPLOY / "login" / "compose.yaml").read_text()
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)(?::[?-][^}]*)?\}", text))
+    assert "REDIS_PASSWORD" in used
     assert used <= documented_variables()
 
 
@@ -112,3 +116,40 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     )
     complaints = [line for line in done.stderr.splitlines() if "lerobot-pipelines" in line]
     assert not complaints, done.stderr
+
+
+@pytest.mark.parametrize("file", ["celery/compose.yaml", "login/compose.yaml"])
+def test_passwords_are_required_and_images_are_versions(file: str) -> None:
+    text = (DEPLOY / file).read_text()
+    # The health check's own variable is set from the required one.
+    given = [line for line in text.splitlines() if "REDIS_PASSWORD: " not in line]
+    for name, rest in re.findall(r"(?<!\$)\$\{(\w*(?:PASSWORD|SECRET))([^}]*)\}", "\n".join(given)):
+        assert rest.startswith(":?"), name
+    images = re.findall(r"^\s*image: (\S+)", text, re.MULTILINE)
+    assert images and all(re.search(r":v?\d+\.\d+", image) for image in images), images
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_run_that_is_killed_for_memory_takes_nothing_else_along(unit: str) -> None:
+    assert unit_lines(unit, "MemoryMax"), unit
+    if unit in ("code", "worker"):  # runs are their children
+        assert unit_lines(unit, "OOMPolicy") == ["continue"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_finds_little_to_say_of_a_units_exposure(unit: str, tmp_path: Path) -> None:
+    file = DEPLOY / "systemd" / f"lerobot-pipelines-{unit}.service"
+    shutil.copy(file, tmp_path)
+    done = subprocess.run(
+        [
+            "systemd-analyze",
+            "security",
+            "--offline=yes",
+            "--threshold=30",
+            str(tmp_path / file.name),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr

@@ -18,7 +18,8 @@ from lerobot_pipelines.config import load_config
 from lerobot_pipelines.defs import home
 from lerobot_pipelines_tests.deploy.shipped import DEPLOY, documents
 
-FILES = ("namespace.yaml", "access.yaml", "services.yaml")
+FILES = ("namespace.yaml", "access.yaml", "services.yaml", "network.yaml", "login.yaml")
+SECRETS = {"lerobot-pipelines-database", "lerobot-pipelines-bucket", "lerobot-pipelines-login"}
 DOCKERFILE = DEPLOY / "kubernetes" / "Dockerfile"
 NAMESPACE = "robots"
 IMAGE = "registry.example/lerobot-pipelines:7"
@@ -50,8 +51,9 @@ def assert_valid(manifest: dict[str, Any]) -> None:
     from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
     from kubernetes import client
 
-    version = {"v1": "V1", "apps/v1": "V1", "rbac.authorization.k8s.io/v1": "V1"}
-    model = getattr(client, version[manifest["apiVersion"]] + manifest["kind"])
+    known = {"v1", "apps/v1", "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1"}
+    assert manifest["apiVersion"] in known
+    model = getattr(client, f"V1{manifest['kind']}")
     k8s_model_from_dict(model, k8s_snake_case_dict(model, manifest))
 
 
@@ -64,31 +66,104 @@ def test_manifests_hold_no_key_that_the_api_does_not_know() -> None:
 
 
 def test_what_pods_refer_to_exists() -> None:
-    secret_named_in_the_readme = {"lerobot-pipelines"}
+    readme = (DEPLOY / "README.md").read_text()
+    assert all(secret in readme for secret in SECRETS)
     for deployment in (each for each in manifests() if each["kind"] == "Deployment"):
         pod = deployment["spec"]["template"]["spec"]
         assert pod["serviceAccountName"] in names_of("ServiceAccount")
-        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
         for volume in volumes.values():
             if "configMap" in volume:
                 assert volume["configMap"]["name"] in names_of("ConfigMap")
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
-            assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+            mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
+            assert mounts == set(volumes)
             for source in container["envFrom"]:
                 if "configMapRef" in source:
                     assert source["configMapRef"]["name"] in names_of("ConfigMap")
                 else:
-                    assert source["secretRef"]["name"] in secret_named_in_the_readme
+                    assert source["secretRef"]["name"] in SECRETS
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"] == labels
 
 
-def test_exactly_one_daemon_runs_even_while_it_is_replaced() -> None:
-    (daemon,) = (
+def deployment(component: str) -> dict[str, Any]:
+    (found,) = (
         each
         for each in manifests()
-        if each["kind"] == "Deployment" and each["metadata"]["name"].endswith("-daemon")
+        if each["kind"] == "Deployment" and each["metadata"]["name"].endswith(f"-{component}")
     )
+    return found
+
+
+def pod_of(component: str) -> dict[str, Any]:
+    return dict(deployment(component)["spec"]["template"]["spec"])
+
+
+@pytest.mark.parametrize("component", ["code", "daemon", "webserver", "login"])
+def test_pods_have_only_what_they_need(component: str) -> None:
+    pod = pod_of(component)
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "livenessProbe" in container and "memory" in container["resources"]["limits"]
+    secrets = {
+        source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source
+    }
+    assert ("lerobot-pipelines-bucket" in secrets) == (component == "code")
+    asks_the_cluster = component in ("daemon", "webserver")
+    assert pod.get("automountServiceAccountToken", True) == asks_the_cluster
+    if component != "daemon":
+        assert "readinessProbe" in container
+
+
+def test_only_the_daemon_may_start_jobs() -> None:
+    rules = {
+        role["metadata"]["name"]: {
+            verb for rule in role["rules"] if "jobs" in rule["resources"] for verb in rule["verbs"]
+        }
+        for role in manifests()
+        if role["kind"] == "Role"
+    }
+    assert [name for name, verbs in rules.items() if "create" in verbs] == [
+        "lerobot-pipelines-daemon"
+    ]
+
+
+def test_what_no_policy_names_is_closed_and_the_code_server_is_for_two() -> None:
+    policies = {
+        each["metadata"]["name"]: each["spec"]
+        for each in manifests()
+        if each["kind"] == "NetworkPolicy"
+    }
+    assert policies["nothing-else"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (rule,) = policies["code"]["ingress"]
+    (origin,) = rule["from"]
+    _, who = origin["podSelector"]["matchExpressions"]
+    assert who["values"] == ["daemon", "webserver"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 4000}]
+    components = {
+        each["spec"]["template"]["metadata"]["labels"]["component"]
+        for each in manifests()
+        if each["kind"] == "Deployment"
+    } | {"run"}
+    named = {
+        value
+        for spec in policies.values()
+        for one in spec["podSelector"].get("matchExpressions", [])
+        if one["key"] == "component"
+        for value in one["values"]
+    } | {spec["podSelector"].get("matchLabels", {}).get("component") for spec in policies.values()}
+    assert named - {None} == components
+
+
+def test_exactly_one_daemon_runs_even_while_it_is_replaced() -> None:
+    daemon = deployment("daemon")
     assert daemon["spec"]["replicas"] == 1
     assert daemon["spec"]["strategy"] == {"type": "Recreate"}
 
@@ -165,6 +240,14 @@ def test_a_run_becomes_a_job_with_the_image_settings_and_secrets(
     assert json.loads(container["args"][5])["instance_ref"]["__class__"] == "InstanceRef"
     assert job["spec"]["backoffLimit"] == 0
     assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert (labels["app"], labels["component"]) == ("lerobot-pipelines", "run")
+    secrets = {
+        source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source
+    }
+    assert secrets == {"lerobot-pipelines-database", "lerobot-pipelines-bucket"}
 
 
 class Recorder:

@@ -27,8 +27,6 @@ EXAMPLE = {
     "CELERY_BROKER_URL": "redis://redis.example/0",
     "CELERY_RESULT_BACKEND": "redis://redis.example/1",
     "LEROBOT_PIPELINES_NAMESPACE": "robots",
-    "LEROBOT_PIPELINES_CODE_HOST": "code.example",
-    "LEROBOT_PIPELINES_CODE_PORT": "4001",
 }
 PARTS = {"celery": "dagster_celery", "kubernetes": "dagster_k8s"}
 
@@ -116,7 +114,6 @@ def test_celery_workers_are_configured_as_the_launcher_expects(
 def test_every_variable_that_the_files_need_is_explained(kind: str) -> None:
     names = set(environment_names(documents(f"{kind}/dagster.yaml")))
     if kind == "celery":
-        names |= set(environment_names(documents("systemd/workspace.yaml")))
         assert names <= documented_variables()
     else:
         (literals,) = (
@@ -128,7 +125,7 @@ def test_every_variable_that_the_files_need_is_explained(kind: str) -> None:
         assert names - given == {"DAGSTER_PG_PASSWORD"}  # that one comes from the Secret
 
 
-@pytest.mark.parametrize("folder", ["systemd", "kubernetes"])
+@pytest.mark.parametrize("folder", ["systemd", "kubernetes", "celery"])
 def test_the_code_location_has_its_one_name_everywhere(folder: str) -> None:
     (workspace,) = documents(f"{folder}/workspace.yaml")
     assert process_workspace_config(workspace).success

@@ -6,10 +6,12 @@ folders, ports and the number of concurrent runs are this machine's own.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,14 +31,13 @@ from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 from lerobot_pipelines.recordings.synth import SynthCamera, SynthSpec, write_recording
 from lerobot_pipelines_tests.conftest import demo_config
 from lerobot_pipelines_tests.integration.servers import (
-    HOST,
-    free_port,
     running_servers,
-    wait_for_port,
+    wait_for_socket,
 )
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DEPLOY = REPOSITORY / "deploy"
+SOCKET = "/run/lerobot-pipelines/code.sock"
 CAMERAS = tuple(SynthCamera(name, 25.0, width=64, height=48) for name in ("cam_high", "cam_left"))
 
 
@@ -76,6 +77,11 @@ class Fleet:
     workers: dict[str, Child] = field(default_factory=dict)
 
     @property
+    def socket(self) -> str:
+        """Where the code server listens."""
+        return _socket(self.folder)
+
+    @property
     def bucket(self) -> Path:
         return self.folder / "bucket"
 
@@ -96,7 +102,7 @@ class Fleet:
                 (staged / section / key).rename(target)
 
     def start(self, unit: str) -> Child:
-        replaced = {"/etc/lerobot-pipelines": str(self.folder / "etc")}
+        replaced = {"/etc/lerobot-pipelines": str(self.folder / "etc"), SOCKET: self.socket}
         return self._start(unit, command(unit, self.environment, **replaced))
 
     def start_worker(self, name: str) -> Child:
@@ -152,6 +158,11 @@ class Fleet:
         return Counter(self.worker_of(run) for run in self.runs())
 
 
+def _socket(folder: Path) -> str:
+    """A path short enough for a socket (107 bytes), whatever the folder's."""
+    return f"{tempfile.gettempdir()}/lp-{hashlib.sha256(bytes(folder)).hexdigest()[:12]}.sock"
+
+
 @contextmanager
 def running_fleet(
     folder: Path, workers: Sequence[str] = ("one", "two"), concurrent: int = 2
@@ -169,7 +180,7 @@ def running_fleet(
             fleet.start("code")
             for name in workers:
                 fleet.start_worker(name)
-            wait_for_port(int(environment["LEROBOT_PIPELINES_CODE_PORT"]), children)
+            wait_for_socket(fleet.socket, children)
             yield fleet
 
 
@@ -186,15 +197,14 @@ def _prepare(
     if not celery:
         del settings["run_launcher"]
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
-    (etc / "workspace.yaml").write_text((DEPLOY / "systemd" / "workspace.yaml").read_text())
+    workspace = (DEPLOY / "systemd" / "workspace.yaml").read_text()
+    (etc / "workspace.yaml").write_text(workspace.replace(SOCKET, _socket(folder)))
     (configs / "demo.yaml").write_text(dump_config(small_config(folder / "bucket")))
     instance = Instance(home, configs)
     environment = {
         **instance.environment(),
         **servers,
         "LEROBOT_PIPELINES_CACHE": str(folder / "cache"),
-        "LEROBOT_PIPELINES_CODE_HOST": HOST,
-        "LEROBOT_PIPELINES_CODE_PORT": str(free_port()),
         "LEROBOT_PIPELINES_WORKER_RUNS": "1",
     }
     paths = [str(DEPLOY / "celery"), environment.get("PYTHONPATH", "")]

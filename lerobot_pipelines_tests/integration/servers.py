@@ -148,6 +148,19 @@ def wait_for_port(port: int, children: Children) -> None:
     raise AssertionError(f"nothing listens on port {port} after {READY_S:.0f} s")
 
 
+def wait_for_socket(path: str, children: Children) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        children.check()
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(path)
+                return
+            except OSError:
+                time.sleep(0.1)
+    raise AssertionError(f"nothing listens at {path} after {READY_S:.0f} s")
+
+
 def _create_database(servers: Servers) -> None:
     import psycopg2
 
