@@ -274,8 +274,7 @@ def test_a_run_can_override_single_keys_for_all_its_steps(room: Room) -> None:
     "overrides",
     [
         {"storage.url": "s3://elsewhere"},
-        {"storage.endpoint": "https://store.attacker.example"},
-        {"storage.access_key_env": "OTHER_KEY"},
+        {"storage.raw_prefix": "elsewhere"},
         {"dataset.name": "another"},
         {"dataset.pattern": "{episode_id}"},
     ],
