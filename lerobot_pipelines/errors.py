@@ -30,6 +30,8 @@ class Reason(StrEnum):
     NON_FINITE = "non_finite"
     PICTURE_SIZE_CHANGED = "picture_size_changed"
     RATE_MISMATCH = "rate_mismatch"
+    RECORDING_GONE = "recording_gone"
+    REMOVED = "removed"
     TOO_FEW_FRAMES = "too_few_frames"
     TOO_LONG = "too_long"
     TOO_SHORT = "too_short"

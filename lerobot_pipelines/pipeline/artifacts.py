@@ -128,6 +128,9 @@ def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
     )
 
 
+# In place of a step's name: a person took the episode out of the dataset.
+REMOVED_STAGE = "removed"
+
 T = TypeVar("T", Manifest, AlignedIndex, VideosIndex, EpisodeRecord, FailureRecord)
 
 
