@@ -28,6 +28,8 @@ from lerobot_pipelines.storage.local_versions import lasting_etag
 # frames (v3.0, where it concerns the time inside one mp4).
 MAX_EPISODE_SECONDS = 1024
 
+INCOMPATIBLE = "[incompatible]"
+
 
 class Left(Record):
     """A record that was read and is not in the dataset."""
@@ -128,11 +130,7 @@ def select(
     outcome = _outcome(known, chosen, schema, config_hash)
     if schema is not None and chosen != schema and not _may_switch(outcome, known, rule):
         outcome = _outcome(known, schema, schema, config_hash)
-    withheld: Mapping[str, str] = {}
-    if not rule.permits(outcome.leaving.unforced, len(members)):
-        reasons = outcome.leaving.reasons
-        withheld = {key: why for key, why in reasons.items() if key not in outcome.leaving.forced}
-    return _selected(known, outcome, withheld)
+    return _selected(known, outcome, _withheld(outcome, rule, len(members), config_hash))
 
 
 def _look_at(
@@ -199,7 +197,7 @@ def _outcome(
     return _Outcome(chosen, staying, fitting, left, Leaving(reasons, forced))
 
 
-_LOST_AND_UNLIKE = "[incompatible] its record is lost, and the dataset takes another form"
+_LOST_AND_UNLIKE = f"{INCOMPATIBLE} its record is lost, and the dataset takes another form"
 
 
 def _may_switch(outcome: _Outcome, known: _Known, rule: RemovalRule) -> bool:
@@ -212,6 +210,20 @@ def _may_switch(outcome: _Outcome, known: _Known, rule: RemovalRule) -> bool:
         return True
     waiting = [key for key in outcome.leaving.reasons if key not in known.withdrawn]
     return not waiting and rule.permits(outcome.leaving.unforced, len(known.members))
+
+
+def _withheld(
+    outcome: _Outcome, rule: RemovalRule, members: int, config_hash: str
+) -> Mapping[str, str]:
+    """Which of the leaving members stay as they are, by record key, and why they would leave."""
+    reasons = outcome.leaving.reasons
+    if not rule.permits(outcome.leaving.unforced, members):
+        return {key: why for key, why in reasons.items() if key not in outcome.leaving.forced}
+    there = (*outcome.staying.values(), *outcome.fitting.values())
+    if rule.may_switch or any(one.config_hash == config_hash for one in there):
+        return {}
+    # Converted again in a form that the dataset is to take when all of it is.
+    return {key: why for key, why in reasons.items() if why.startswith(INCOMPATIBLE)}
 
 
 def _selected(known: _Known, outcome: _Outcome, withheld: Mapping[str, str]) -> Selection:
@@ -274,7 +286,7 @@ def _judge(
         return Left(etag=etag, key=key, reason=str(found))
     fault = _fault(found)
     if fault is None and (difference := _difference(found, schema)):
-        fault = f"[incompatible] {difference}; {_remedy(found, config_hash)}"
+        fault = f"{INCOMPATIBLE} {difference}; {_remedy(found, config_hash)}"
     return Left(etag=etag, key=found.member.key, reason=fault) if fault else found.member
 
 

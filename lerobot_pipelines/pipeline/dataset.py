@@ -23,6 +23,7 @@ from lerobot_pipelines.datasets.removal import RemovalRule
 from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.artifacts import read_artifact, records_folder
 from lerobot_pipelines.pipeline.episode_datasets import (
+    all_sizes,
     episode_roots,
     read_state,
     update_episode_datasets,
@@ -92,8 +93,8 @@ def dataset_sizes(
 ) -> dict[Format, tuple[int, int]]:
     """LeRobot episodes and frames of each format, over all datasets; only formats with some."""
     if workspace.config.has_dataset_per_episode:
-        made = read_state(workspace).made.values()
-        sizes = {fmt: [m.sizes[fmt] for m in made if fmt in m.sizes] for fmt in Format}
+        made = [sizes for one in read_state(workspace).made.values() for _, sizes in all_sizes(one)]
+        sizes = {fmt: [one[fmt] for one in made if fmt in one] for fmt in Format}
         return {
             fmt: (sum(episodes for episodes, _ in all_of), sum(frames for _, frames in all_of))
             for fmt, all_of in sizes.items()

@@ -12,6 +12,7 @@ from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.datasets.removal import RemovalRule, Withdrawal
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.pipeline.artifacts import (
+    ANY_CONFIGURATION,
     REMOVED_STAGE,
     FailureRecord,
     episode_keys,
@@ -20,7 +21,6 @@ from lerobot_pipelines.pipeline.artifacts import (
     write_artifact,
 )
 from lerobot_pipelines.pipeline.discovery import fingerprint, list_members
-from lerobot_pipelines.pipeline.episode_state import STEP_HASHES
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
 
@@ -59,7 +59,7 @@ def take_out(workspace: Workspace, key: str) -> None:
         reason=str(Reason.REMOVED),
         message="taken out on purpose",
         fingerprint=_content_of(workspace, key),
-        config_hash=STEP_HASHES[REMOVED_STAGE](workspace.config),
+        config_hash=ANY_CONFIGURATION,
     )
     write_artifact(workspace, keys.failure, failure)
     workspace.storage.delete(keys.record)
