@@ -28,7 +28,8 @@ from lerobot_pipelines.model import (
     StreamKind,
     Vectors,
 )
-from lerobot_pipelines.recordings.calibration import calibrated, shifted
+from lerobot_pipelines.recordings.calibration import calibrated, shifted, shifted_steps
+from lerobot_pipelines.recordings.chronology_report import report_chronology
 from lerobot_pipelines.recordings.folder_files import (
     FolderFiles,
     described,
@@ -102,7 +103,10 @@ class FolderRecording(AlignedRows):
             return
         ids = np.concatenate([wanted[name] for name in names])
         camera = np.repeat(np.arange(len(names)), [len(wanted[name]) for name in names])
-        stamps = np.concatenate([self._stamps[name][wanted[name]] for name in names])
+        # A stream's own order goes before that of time, which a clock that is set back disturbs.
+        stamps = np.concatenate(
+            [np.maximum.accumulate(self._stamps[name])[wanted[name]] for name in names]
+        )
         videos = {
             name: enumerate(packets(self.source.root, video))
             for name in names
@@ -181,13 +185,16 @@ class FolderRecording(AlignedRows):
         self, name: str, samples: Samples, origin: str, config: StreamConfig | None
     ) -> None:
         stamps, values = samples.stamps, samples.values
+        steps = samples.chronology.steps
+        report_chronology(self._intake, name, samples.chronology, stamps)
         if config is not None:
+            steps = shifted_steps(steps, config)
             stamps, values = shifted(stamps, config), calibrated(values, config)
         details = {
             "time_unit": samples.time_unit,
             "time_column": samples.time_column,
             "rows": samples.rows,
-            "backwards": samples.backwards,
+            "backwards": samples.chronology.backwards,
         }
         self._faults += [
             Fault(name, origin, reason, count) for reason, count in samples.dropped.items()
@@ -205,6 +212,7 @@ class FolderRecording(AlignedRows):
                 dimension=values.shape[1],
                 element_names=samples.element_names,
                 details=details,
+                steps=steps,
             ),
             stamps,
         )
@@ -224,7 +232,10 @@ class FolderRecording(AlignedRows):
     def _add_camera(
         self, name: str, pictures: CameraFiles, origin: str, camera: CameraConfig | None
     ) -> None:
-        stamps = pictures.stamps if camera is None else shifted(pictures.stamps, camera)
+        stamps, steps = pictures.stamps, pictures.chronology.steps
+        report_chronology(self._intake, name, pictures.chronology, stamps)
+        if camera is not None:
+            stamps, steps = shifted(stamps, camera), shifted_steps(steps, camera)
         self._faults += pictures.faults
         self._cameras[name] = pictures
         self._add(
@@ -237,6 +248,7 @@ class FolderRecording(AlignedRows):
                 clock=Clock.FILE,
                 origin=origin,
                 details=pictures.details,
+                steps=steps,
             ),
             stamps,
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lerobot_pipelines.config.schema import StreamConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Stamps, Vectors
+from lerobot_pipelines.recordings.chronology import Chronology, put_in_order
 from lerobot_pipelines.recordings.columns import (
     Column,
     ColumnKind,
@@ -22,7 +23,7 @@ from lerobot_pipelines.recordings.columns import (
     value_columns,
 )
 from lerobot_pipelines.recordings.lfs import pointer_fault
-from lerobot_pipelines.recordings.stamps import Numbers, chronological, stamps_of_numbers
+from lerobot_pipelines.recordings.stamps import Numbers, stamps_of_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A stream's usable samples: strictly increasing stamps (n,), finite values (n, d).
+    """A stream's usable samples in the order of time: stamps (n,), finite values (n, d).
 
     ``dropped`` counts the rows left out by reason: bad_stamp, non_finite, wrong_length,
-    duplicate_stamp.
+    duplicate_stamp, stray_stamp. ``chronology`` is that of the usable rows, whose order is that of
+    recording.
     """
 
     stamps: Stamps
@@ -43,7 +45,7 @@ class Samples:
     dropped: dict[str, int]
     time_column: str
     time_unit: str  # "s", "ms", "us", "ns" or "datetime"
-    backwards: int  # how often a stamp was before the one above it
+    chronology: Chronology
 
 
 class ParquetFile:
@@ -78,13 +80,14 @@ class ParquetFile:
         values, names, regular = _side_by_side(table, selection)
         finite = np.isfinite(values).all(axis=1)
         kept = np.flatnonzero(usable & regular & finite)
-        order, backwards, repeated = chronological(stamps[kept])
-        rows = kept[order]
+        in_time = put_in_order(stamps[kept])
+        rows = kept[in_time.order]
         dropped = {
             "bad_stamp": int(np.count_nonzero(~usable)),
             "wrong_length": int(np.count_nonzero(usable & ~regular)),
             "non_finite": int(np.count_nonzero(usable & regular & ~finite)),
-            "duplicate_stamp": repeated,
+            "duplicate_stamp": in_time.repeated,
+            "stray_stamp": len(in_time.strays),
         }
         return Samples(
             stamps=stamps[rows],
@@ -94,7 +97,7 @@ class ParquetFile:
             dropped={reason: count for reason, count in dropped.items() if count},
             time_column=time.name,
             time_unit=unit,
-            backwards=backwards,
+            chronology=in_time,
         )
 
     def stamps(self, unit: str = "auto") -> tuple[Stamps, str]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from lerobot_pipelines.errors import ContentChanged
 from lerobot_pipelines.model import Fault, Member, Stamps
-from lerobot_pipelines.recordings.stamps import chronological, stamps_of_names
+from lerobot_pipelines.recordings.chronology import Chronology, in_order_of_stamps
+from lerobot_pipelines.recordings.stamps import stamps_of_names
 
 HEAD_BYTES, TAIL_BYTES = 8, 64
 # Metadata (EXIF with a thumbnail) may come before the size.
@@ -30,7 +31,7 @@ CORRUPT = frozenset({"empty", "truncated", "not_a_picture"})
 
 @dataclass(frozen=True, slots=True)
 class CameraFiles:
-    """The usable pictures of a camera, strictly increasing in ``stamps`` (n,).
+    """The usable pictures of a camera in the order of time, ``stamps`` (n,).
 
     ``found`` counts the files before any was left out.
     """
@@ -41,6 +42,7 @@ class CameraFiles:
     found: int
     faults: tuple[Fault, ...]
     details: dict[str, Any]
+    chronology: Chronology
     video: Member | None = None  # where the pictures are those of a video, see ``video_file``
 
     @property
@@ -70,8 +72,9 @@ def read_camera(
         else:
             encodings[i] = verdict
     kept = list(encodings)
-    order, _, _ = chronological(stamps[kept])
-    chosen = [kept[k] for k in order.tolist()]
+    # Names do not tell in which order they were given.
+    in_time = in_order_of_stamps(stamps[kept])
+    chosen = [kept[k] for k in in_time.order.tolist()]
     if repeated := sorted(set(kept) - set(chosen)):
         left_out["duplicate_stamp"] = [members[i].path for i in repeated]
     pictures = tuple(members[i] for i in chosen)
@@ -91,6 +94,7 @@ def read_camera(
             Fault(name, paths[0], reason, len(paths)) for reason, paths in left_out.items()
         ),
         details=details,
+        chronology=in_time,
     )
 
 

@@ -169,19 +169,6 @@ def stamps_of_names(
     return stamps, unit, usable
 
 
-def chronological(stamps: Stamps) -> tuple[NDArray[np.int64], int, int]:
-    """The order of strictly increasing stamps; how many went backwards; how many were repeated.
-
-    The order is a stable sort; of samples that share a stamp the first is kept.
-    """
-    backwards = int(np.count_nonzero(np.diff(stamps) < 0))
-    order = np.argsort(stamps, kind="stable") if backwards else np.arange(len(stamps))
-    if len(stamps) == 0:
-        return order, 0, 0
-    first = np.concatenate(([True], np.diff(stamps[order]) > 0))
-    return order[first], backwards, int(len(stamps) - np.count_nonzero(first))
-
-
 def _plausible(unit: str) -> tuple[int, int]:
     return FIRST_PLAUSIBLE_NS // UNIT_NS[unit], LAST_PLAUSIBLE_NS // UNIT_NS[unit]
 

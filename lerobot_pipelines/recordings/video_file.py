@@ -13,10 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Fault, Member
+from lerobot_pipelines.recordings.chronology import Chronology, put_in_order
 from lerobot_pipelines.recordings.layout import STAMPS_NAME, VIDEO_SUFFIXES
 from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.parquet_file import ParquetFile
@@ -63,8 +62,7 @@ def read_video(
             f"{what}: {video.path} has no {STAMPS_NAME} beside it with the moment of each picture",
         )
     stamps, unit = ParquetFile(root / stamps_path[0], stamps_path[0]).stamps(unit)
-    if np.any(np.diff(stamps) <= 0):
-        raise Refused(Reason.BAD_STAMPS, f"{what}: the stamps in {stamps_path[0]} do not grow")
+    _refuse_disorder(put_in_order(stamps), f"{what}: the stamps in {stamps_path[0]}")
     details, count = _survey(root, video, what)
     usable = min(count, len(stamps))
     faults: tuple[Fault, ...] = ()
@@ -77,8 +75,23 @@ def read_video(
         found=max(count, len(stamps)),
         faults=faults,
         details={**details, "time_unit": unit, "bytes": video.size},
+        chronology=put_in_order(stamps[:usable]),
         video=video,
     )
+
+
+def _refuse_disorder(found: Chronology, what: str) -> None:
+    """Raises ``Refused`` (bad_stamps): pictures of a video are read in its order alone."""
+    if not (found.disordered or found.repeated or len(found.strays)):
+        return
+    faults = {
+        f"{found.disordered} are earlier than the one before, by up to "
+        f"{found.largest_disorder_ns / 1e6:.3f} ms": found.disordered,
+        f"{found.repeated} repeat another": found.repeated,
+        f"{len(found.strays)} fit nowhere": len(found.strays),
+    }
+    told = "; ".join(text for text, count in faults.items() if count)
+    raise Refused(Reason.BAD_STAMPS, f"{what} do not grow: {told}")
 
 
 def packets(root: Path, video: Member) -> Iterator[bytes]:

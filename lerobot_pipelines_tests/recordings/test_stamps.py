@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from lerobot_pipelines.recordings.stamps import (
     FIRST_PLAUSIBLE_NS,
     LAST_PLAUSIBLE_NS,
     UNIT_NS,
-    chronological,
     stamps_of_names,
     stamps_of_numbers,
     time_column,
@@ -113,13 +111,3 @@ def test_names_without_a_time_are_marked() -> None:
     assert unit == "us"
     assert usable.tolist() == [True, False, False, True, False, False]
     assert stamps[3] - stamps[0] == 1000
-
-
-@given(st.lists(st.integers(0, 30), max_size=40))
-def test_chronological_sorts_and_keeps_the_first_of_equals(numbers: list[int]) -> None:
-    stamps = np.array(numbers, np.int64)
-    order, backwards, repeated = chronological(stamps)
-    assert stamps[order].tolist() == sorted(set(numbers))
-    assert order.tolist() == [numbers.index(stamp) for stamp in sorted(set(numbers))]
-    assert repeated == len(numbers) - len(set(numbers))
-    assert backwards == sum(b < a for a, b in pairwise(numbers))
