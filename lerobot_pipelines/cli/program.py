@@ -27,7 +27,6 @@ COMMANDS = (
     "scan",
     "monitor",
     "retry",
-    "remove",
     "clean",
     "inspect",
     "verify",
