@@ -35,8 +35,9 @@ def command(
     with it those that the configuration names, as it reads them. No picture is decoded.
 
     --suggest-config prints a YAML that converts recordings like this one: every camera, and the
-    vector streams that look like joints. Read it through before use: what is measured and what is
-    commanded is guessed from the names.
+    streams that look like joints, each choice with its reason; for a robot that a shipped
+    configuration knows, that one. It was tried on the recording (all but the encoding), and says
+    so. Read it through before use: what is measured and what is commanded is guessed from names.
 
     \b
     Examples:
@@ -47,32 +48,32 @@ def command(
     \b
     Exit codes:
       0  readable; what was assumed or left out is listed under warnings and notes
-      1  cannot be read, or lacks what the configuration requires
+      1  cannot be read, or lacks what the configuration requires; nothing can be suggested, or
+         what is suggested does not convert before a person has decided something
       2  wrong usage or configuration
       3  no stream found
     """
     from lerobot_pipelines.cli.inspection import describe
     from lerobot_pipelines.cli.inspection_text import print_inspection
-    from lerobot_pipelines.cli.suggestion import suggest
     from lerobot_pipelines.config.schema import FilterConfig
     from lerobot_pipelines.recordings import (
         open_recording,
         report_intake,
-        report_streams,
         source_from_path,
     )
 
     resolved = None if config is None else read_config(config, {})
+    if suggest_config and config is not None:
+        raise click.UsageError("--suggest-config makes a configuration; leave --config away")
     filtering = FilterConfig() if resolved is None else resolved.filtering
     source = source_from_path(recording)
     opened = open_recording(source, resolved)
     try:
         if not opened.streams:
             _print_nothing(recording, opened)
-            return exits.NOTHING
+            return exits.INCOMPLETE if suggest_config else exits.NOTHING
         if suggest_config:
-            click.echo(suggest(source, report_streams(opened)), nl=False)
-            return exits.OK
+            return _suggest(recording, opened)
         entries = report_intake(opened)
         document = describe(opened, entries, gap_ms or filtering.max_timestamp_gap_ms or 500.0)
     finally:
@@ -84,6 +85,17 @@ def command(
     else:
         print_inspection(document, entries)
     return exits.OK
+
+
+def _suggest(path: Path, opened: Recording) -> int:
+    from lerobot_pipelines.suggestions import suggest
+
+    found = suggest(opened)
+    click.echo(found.text, nl=False)
+    if found.problem is not None:
+        what = "is suggested, but does not convert" if found.text else "nothing can be suggested"
+        click.echo(f"{safe(str(path))}: {what}: {safe(found.problem)}", err=True)
+    return exits.OK if found.problem is None else exits.INCOMPLETE
 
 
 def _print_nothing(path: Path, opened: Recording) -> None:

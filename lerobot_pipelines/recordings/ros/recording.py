@@ -279,6 +279,19 @@ class BagRecording(AlignedRows):
             step=content.step,
         )
 
+    def first_text(self, topic: str) -> str | None:
+        """The text in the first message of a topic of plain strings; None if there is none."""
+        found = self.topics[topic]
+        of_topic = np.flatnonzero(np.isin(self._file.index.connections, list(found.codecs)))
+        for row in of_topic[:1].tolist():
+            codec = found.codecs[int(self._file.index.connections[row])]
+            try:
+                text = getattr(codec.decode(self._file.message(row).whole()), "data", None)
+            except (LostMessage, BadMessage):
+                return None
+            return text if isinstance(text, str) else None
+        return None
+
     def close(self) -> None:
         """Close the files and remove what was unpacked of them. May be called again."""
         self._vectors.clear()

@@ -1,0 +1,212 @@
+"""``suggest``: drafts a configuration, tries it, and changes it until it converts or cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lerobot_pipelines.errors import Reason
+from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
+from lerobot_pipelines.model import EpisodeSource, Recording, StreamKind
+from lerobot_pipelines.recordings import report_intake
+from lerobot_pipelines.suggestions.candidates import Candidate, Kind, candidates_of
+from lerobot_pipelines.suggestions.document import document
+from lerobot_pipelines.suggestions.draft import (
+    Chosen,
+    Draft,
+    LeftOut,
+    draft_of,
+    with_receive_clock,
+)
+from lerobot_pipelines.suggestions.platforms import platform_suggestion
+from lerobot_pipelines.suggestions.sights import Sight, looked_at
+from lerobot_pipelines.suggestions.subject import Subject, subject_of
+from lerobot_pipelines.suggestions.trial import Trial, try_text
+from lerobot_pipelines.suggestions.words import CAMERA_WORDS, has_word
+
+MAX_TRIALS = 6
+# A few rows without a near sample are what jitter makes; more ask for a wider tolerance.
+_TOO_MANY_DROPPED = 0.02
+MAX_TOLERANCE_MS = 200.0
+
+# What a person should know of the recording before reading on, beside what is left out.
+_REMARKED = frozenset({IntakeCode.UNUSED, IntakeCode.UNREAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """``text``: a YAML file, "" where nothing can be suggested. ``problem``: why it does not
+    convert the recording as it is and what a person has to decide; None if it does."""
+
+    text: str
+    problem: str | None = None
+
+
+def suggest(recording: Recording) -> Suggestion:
+    """For a recording that was opened without a configuration."""
+    subject = subject_of(recording)
+    if (known := platform_suggestion(recording, subject)) is not None:
+        return Suggestion(known[0])
+    candidates = candidates_of(recording)
+    intake = report_intake(recording)
+    cameras = [one.name for one in candidates if one.kind in (Kind.CAMERA, Kind.DEPTH)]
+    sights = looked_at(recording, cameras)
+    broken = _broken_cameras(recording, candidates, sights, intake)
+    usable = [
+        replace(one, kind=Kind.DEPTH) if sights.get(one.name, Sight()).is_depth else one
+        for one in candidates
+        if one.name not in broken
+    ]
+    has_camera = any(one.kind in (Kind.CAMERA, Kind.DEPTH) for one in usable)
+    if broken and not has_camera:
+        return Suggestion("", f"no camera can be read: {_joined(broken)}")
+    draft = draft_of(usable)
+    if draft is None:
+        return Suggestion("", _nothing(candidates))
+    lost = [LeftOut(f"camera {name}", f"cannot be read: {why}") for name, why in broken.items()]
+    draft = replace(draft, left_out=(*lost, *draft.left_out))
+    remarks = list(_remarks(intake, {one.name for one in draft.left_out}))
+    return _tried(draft, subject, recording.source, remarks)
+
+
+def _tried(
+    draft: Draft, subject: Subject, source: EpisodeSource, remarks: Sequence[str]
+) -> Suggestion:
+    text, trial = "", Trial(None)
+    for _ in range(MAX_TRIALS):
+        text = _written(draft, subject, source, remarks, None)
+        trial = try_text(text, source)
+        changed = _changed(draft, trial)
+        if changed is None:
+            break
+        draft = changed
+    text = _written(draft, subject, source, remarks, trial)
+    return Suggestion(text, None if trial.refusal is None else trial.told())
+
+
+def _written(
+    draft: Draft,
+    subject: Subject,
+    source: EpisodeSource,
+    remarks: Sequence[str],
+    trial: Trial | None,
+) -> str:
+    head = [
+        f"Suggested from {source.key}",
+        "Read it through: names and roles are guessed. Check it with: config check FILE",
+        *([] if trial is None else [trial.told()]),
+    ]
+    return document(draft, subject, head=head, remarks=remarks)
+
+
+def _changed(draft: Draft, trial: Trial) -> Draft | None:
+    """The draft with the one change that the trial asks for; None if it is as good as it gets."""
+    refusal = trial.refusal
+    if refusal is None:
+        return _widened(draft, trial)
+    if refusal.reason is Reason.RATE_MISMATCH and draft.timeline == "base":
+        told = "The base camera's frames come too unevenly for a row each: rows are resampled."
+        return replace(draft, timeline="uniform", notes=(*draft.notes, told))
+    if refusal.reason is Reason.GAP and draft.gap_policy == "fail":
+        told = (
+            f"There is a hole: {refusal.message.partition(';')[0]}. Each side of a hole becomes "
+            "an episode of its own (filtering.gap_policy)."
+        )
+        return replace(draft, gap_policy="split", notes=(*draft.notes, told))
+    if refusal.reason is Reason.NO_OVERLAP:
+        received = with_receive_clock(draft)
+        told = "Header stamps of the streams never meet: the recorder's are taken for all."
+        return None if received == draft else replace(received, notes=(*draft.notes, told))
+    return None
+
+
+def _widened(draft: Draft, trial: Trial) -> Draft | None:
+    """With a wider tolerance for the streams that cost rows, where that may still help."""
+    costly = {
+        reason.partition(":")[2]
+        for reason, rows in trial.dropped.items()
+        if reason.startswith("tolerance:") and rows > _TOO_MANY_DROPPED * trial.expected
+    }
+
+    def wider(found: tuple[Chosen, ...]) -> tuple[Chosen, ...]:
+        return tuple(
+            replace(one, tolerance_ms=min(MAX_TOLERANCE_MS, 2 * (one.tolerance_ms or 20.0)))
+            if one.name in costly
+            else one
+            for one in found
+        )
+
+    changed = replace(
+        draft,
+        cameras=wider(draft.cameras),
+        states=wider(draft.states),
+        commands=wider(draft.commands),
+    )
+    return None if changed == draft else changed
+
+
+def _broken_cameras(
+    recording: Recording,
+    candidates: Sequence[Candidate],
+    sights: Mapping[str, Sight],
+    intake: Iterable[IntakeEntry],
+) -> dict[str, str]:
+    """Cameras that cannot be read, with the reason: those that are streams and those that are
+    none for that very cause."""
+    empty = {
+        one.name: one.why
+        for one in candidates
+        if one.report.kind is StreamKind.PICTURE and not one.report.count
+    }
+    broken = {name: sight.fault for name, sight in sights.items() if sight.fault is not None}
+    streams = set(recording.streams)
+    for entry in intake:
+        if entry.severity is Severity.NOTE or not entry.stream:
+            continue
+        is_about = _described(recording, entry)
+        is_lost = entry.stream not in streams and has_word(is_about, CAMERA_WORDS)
+        if is_lost or entry.stream in empty:
+            broken[entry.stream] = entry.message
+    return broken
+
+
+def _described(recording: Recording, entry: IntakeEntry) -> str:
+    """The name and the type of what an entry is about."""
+    topic = getattr(recording, "topics", {}).get(entry.stream)
+    type_name = "" if topic is None else str(topic.type_name)
+    return f"{entry.stream}/{type_name}/{entry.details.get('where', '')}"
+
+
+def _remarks(intake: Iterable[IntakeEntry], known: set[str]) -> Iterator[str]:
+    """What the readers had to say: warnings, and what nothing was made of."""
+    first = True
+    for entry in intake:
+        if entry.stream in known or f"camera {entry.stream}" in known:
+            continue
+        if entry.severity is Severity.NOTE and entry.code not in _REMARKED:
+            continue
+        if first:
+            yield "The recording's own report:"
+            first = False
+        times = f" ({entry.count} times)" if entry.count > 1 else ""
+        yield f"  {entry.stream or '(recording)'}: {entry.message}{times}"
+
+
+def _nothing(candidates: Sequence[Candidate]) -> str:
+    told = [
+        f"{one.name}: {one.why or f'{one.report.count} samples, not sampled all the time'}"
+        for one in candidates
+    ]
+    return (
+        "nothing in it can become rows: there is neither a camera with a rate nor a stream of "
+        f"numbers that runs all the time ({_listed(told)})"
+    )
+
+
+def _joined(reasons: dict[str, str]) -> str:
+    return _listed([f"{name}: {why}" for name, why in reasons.items()])
+
+
+def _listed(told: Sequence[str], most: int = 5) -> str:
+    more = f"; and {len(told) - most} more" if len(told) > most else ""
+    return "; ".join(told[:most]) + more or "it is empty"
