@@ -64,7 +64,7 @@ def _storage(subject: Subject) -> list[str]:
 
 
 def _line(key: str, value: object, note: str) -> str:
-    return f"  {key}: {_inline(value)}" + (f"  # {_plain(note)}" if note else "")
+    return f"  {key}: {inline(value)}" + (f"  # {_plain(note)}" if note else "")
 
 
 def _listed(key: str, entries: Sequence[tuple[dict[str, Any], tuple[str, ...]]]) -> list[str]:
@@ -162,7 +162,7 @@ def _yaml(value: object) -> str:
     )
 
 
-def _inline(value: object) -> str:
+def inline(value: object) -> str:
     """A value as it stands behind its key, in one line."""
     import yaml
 

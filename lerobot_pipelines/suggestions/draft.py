@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,11 @@ _SLOWEST_NEAREST_HZ = 5.0
 _LATEST_START = 0.1
 _SHORTEST_HOLD_MS = 60_000.0
 _NS_PER_MS = 1e6
+# Rates that cameras are set to; one this near to it is meant.
+_COMMON_HZ = (5, 10, 15, 20, 24, 25, 30, 50, 60, 90, 100, 120)
+_NEAR = 0.025
+# Parts of topics that say nothing of which camera it is.
+_GENERIC = frozenset({"image", "image_raw", "compressed", "color", "rgb", "camera_info"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +171,20 @@ def _base_camera(cameras: Sequence[Candidate]) -> Candidate | None:
 
 def _rate(base: Candidate | None, steady: Sequence[Candidate]) -> tuple[int, str, list[str]]:
     if base is not None and base.rate_hz:
-        fps = max(1, round(base.rate_hz))
+        fps = _label(base.rate_hz)
         if abs(fps / base.rate_hz - 1) <= RATE_TOLERANCE:
             return fps, "base", []
         told = f"{base.name} runs at {base.rate_hz:.3f} Hz, which is no whole number: rows are "
         return fps, "uniform", [f"{told}resampled to {fps} per second."]
     rate = max((one.rate_hz or 0.0 for one in steady), default=MAX_FPS_WITHOUT_CAMERA)
-    fps = max(1, min(MAX_FPS_WITHOUT_CAMERA, round(rate)))
+    fps = min(MAX_FPS_WITHOUT_CAMERA, _label(rate))
     return fps, "uniform", ["No camera: rows lie at k / fps; choose the fps that a policy needs."]
+
+
+def _label(rate_hz: float) -> int:
+    """The whole number of rows per second that a rate stands for."""
+    nearest = min(_COMMON_HZ, key=lambda common: abs(common - rate_hz))
+    return nearest if abs(nearest / rate_hz - 1) <= _NEAR else max(1, round(rate_hz))
 
 
 def _camera(one: Candidate, names: dict[str, str], fps: int) -> Chosen:
@@ -276,18 +288,15 @@ def _clock_notes(one: Candidate) -> tuple[str, ...]:
 
 def _short_names(found: Sequence[Candidate]) -> dict[str, str]:
     """Stream name -> a short name fit for a LeRobot key; numbered where two would be equal."""
-    import re
-
     names: dict[str, str] = {}
     for one in found:
-        name_there = one.name
+        parts = [part for part in one.name.split("/") if part]
+        useful = [part for part in parts if part.lower() not in _GENERIC] or parts
+        joined = "_".join(useful[-2:])
         if one.kind is Kind.DEPTH:
             # lerobot takes a feature with "image" in its name for colours.
-            name_there = re.sub("image[_-]?", "", one.name, flags=re.IGNORECASE)
-        parts = [part for part in name_there.split("/") if part]
-        generic = {"image", "image_raw", "compressed", "color", "rgb", "camera_info"}
-        useful = [part for part in parts if part.lower() not in generic] or parts
-        short = re.sub(r"[^A-Za-z0-9_]+", "_", "_".join(useful[-2:])).strip("_")[:80] or "stream"
+            joined = re.sub("image[_-]?", "", joined, flags=re.IGNORECASE) or "depth"
+        short = re.sub(r"[^A-Za-z0-9_]+", "_", joined).strip("_")[:80] or "stream"
         name, number = short, 2
         while name in names.values():
             name, number = f"{short}_{number}", number + 1

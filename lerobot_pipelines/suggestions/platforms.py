@@ -11,7 +11,7 @@ from lerobot_pipelines.config.schema import DatasetConfig, StreamConfig
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.model import Recording
 from lerobot_pipelines.recordings import open_recording
-from lerobot_pipelines.suggestions.document import BUCKET, comments
+from lerobot_pipelines.suggestions.document import BUCKET, comments, inline
 from lerobot_pipelines.suggestions.subject import Subject
 from lerobot_pipelines.suggestions.trial import Trial, loaded, try_text
 
@@ -134,22 +134,15 @@ def _placed(text: str, subject: Subject) -> str:
     """With the recording's own raw folder, both formats and a bucket that is nobody's own."""
     edits: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         (r"^(  url: )\S+", lambda found: f"{found[1]}{BUCKET}"),
-        (r"^(  raw_prefix: )[^#\n]*?(\s*#.*)?$", lambda found: f"{found[1]}{subject.raw_prefix}"),
+        (r"^(  raw_prefix: )[^\n]*$", lambda found: f"{found[1]}{inline(subject.raw_prefix)}"),
     )
     for pattern, replacement in edits:
         text = re.sub(pattern, replacement, text, count=1, flags=re.M)
     if not re.search(r"^  formats:", text, flags=re.M):
         text = re.sub(r"^(  fps: .*)$", r"\1\n  formats: [v2.1, v3.0]", text, count=1, flags=re.M)
     if not re.search(r"^  (# )?task:", text, flags=re.M):
-        task = "null" if subject.task is None else f'"{subject.task}"'
-        if '"' in (subject.task or "") or "\\" in (subject.task or ""):
-            task = "null"
-        note = comments([subject.task_note])
+        task = f"  task: {inline(subject.task)}  {comments([subject.task_note])}"
         text = re.sub(
-            r"^(  formats: .*)$",
-            lambda found: f"{found[1]}\n  task: {task}  {note}",
-            text,
-            count=1,
-            flags=re.M,
+            r"^(  formats: .*)$", lambda found: f"{found[1]}\n{task}", text, count=1, flags=re.M
         )
     return text

@@ -19,7 +19,7 @@ from lerobot_pipelines.suggestions.draft import (
     with_receive_clock,
 )
 from lerobot_pipelines.suggestions.platforms import platform_suggestion
-from lerobot_pipelines.suggestions.sights import Sight, looked_at
+from lerobot_pipelines.suggestions.sights import FARTHEST_M, Sight, looked_at
 from lerobot_pipelines.suggestions.subject import Subject, subject_of
 from lerobot_pipelines.suggestions.trial import Trial, try_text
 from lerobot_pipelines.suggestions.words import CAMERA_WORDS, has_word
@@ -28,6 +28,9 @@ MAX_TRIALS = 6
 # A few rows without a near sample are what jitter makes; more ask for a wider tolerance.
 _TOO_MANY_DROPPED = 0.02
 MAX_TOLERANCE_MS = 200.0
+
+# Of a depth camera's distances: with more past the farthest kept the unit must be another one.
+MAX_BEYOND = 0.5
 
 # What a person should know of the recording before reading on, beside what is left out.
 _REMARKED = frozenset({IntakeCode.UNUSED, IntakeCode.UNREAD})
@@ -52,10 +55,11 @@ def suggest(recording: Recording) -> Suggestion:
     cameras = [one.name for one in candidates if one.kind in (Kind.CAMERA, Kind.DEPTH)]
     sights = looked_at(recording, cameras)
     broken = _broken_cameras(recording, candidates, sights, intake)
+    unit_unknown = {name: one for name, one in sights.items() if one.beyond > MAX_BEYOND}
     usable = [
         replace(one, kind=Kind.DEPTH) if sights.get(one.name, Sight()).is_depth else one
         for one in candidates
-        if one.name not in broken
+        if one.name not in broken and one.name not in unit_unknown
     ]
     has_camera = any(one.kind in (Kind.CAMERA, Kind.DEPTH) for one in usable)
     if broken and not has_camera:
@@ -64,6 +68,14 @@ def suggest(recording: Recording) -> Suggestion:
     if draft is None:
         return Suggestion("", _nothing(candidates))
     lost = [LeftOut(f"camera {name}", f"cannot be read: {why}") for name, why in broken.items()]
+    lost += [
+        LeftOut(
+            f"camera {name}",
+            f"{sight.beyond:.0%} of its distances lie beyond {FARTHEST_M:g} m in the unit of "
+            "their encoding: find out its unit, and add it with depth: true and depth_unit",
+        )
+        for name, sight in unit_unknown.items()
+    ]
     draft = replace(draft, left_out=(*lost, *draft.left_out))
     remarks = list(_remarks(intake, {one.name for one in draft.left_out}))
     return _tried(draft, subject, recording.source, remarks)

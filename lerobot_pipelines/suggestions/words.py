@@ -19,9 +19,10 @@ SCENE_WORDS = ("high", "head", "top", "front", "main", "base", "scene", "ego", "
 # ... and to what a camera's topic or folder is called, where its pictures cannot be read.
 CAMERA_WORDS = ("image", "camera", "cam", "rgb", "color", "colour", "depth", "video")
 
-# A word this short is found only where a name begins or ends with it: "leftarm", not "charming".
+# A word this short counts only with such an addition, or none: "leftarm", not "charming".
 _SHORTEST_INSIDE = 4
-_NO_ROBOT = frozenset({"alarm", "alarms"})
+_ADDED = "left|right|l|r|upper|lower|dual|robot|joint|joints|cmd|vel|pos|state|states|command"
+_NO_ROBOT = frozenset({"handle", "handles", "handleless", "action_server"})
 
 JOINT_TYPES = frozenset(
     {
@@ -91,4 +92,4 @@ def _is_made_of(part: str, word: str) -> bool:
         return False
     if len(word) >= _SHORTEST_INSIDE:
         return word in part
-    return part.startswith(word) or part.endswith(word)
+    return re.fullmatch(rf"({_ADDED})?{word}s?({_ADDED})?\d*", part) is not None

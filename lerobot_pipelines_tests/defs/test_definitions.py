@@ -66,6 +66,7 @@ def test_names_are_those_that_history_is_stored_under(repository: dg.RepositoryD
         "episode_metadata:pictures_vary",
         "episode_metadata:few_faults",
         "episode_metadata:no_warnings",
+        "episode_metadata:depth_in_range",
         "episode_metadata:duration_kept",
         "episode_metadata:pictures_in_place",
         "lerobot_dataset:dataset_up_to_date",

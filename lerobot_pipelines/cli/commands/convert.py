@@ -194,11 +194,23 @@ def _print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: Lef
         size = f"{counted(update.episodes, 'episode')}, {counted(update.frames, 'frame')}"
         what = f"{size} in {safe(place)}" if update.episodes else "none"
         click.echo(f"dataset {update.format}: {what}")
+    for remark in remarks_on(config):
+        click.echo(f"note: {remark}", err=True)
     _print_warnings(summary)
     if left_out:
         click.echo(f"{len(left_out)} not in the dataset:", err=True)
     for key, (reason, message) in sorted(left_out.items()):
         click.echo(f"  {safe(key)}: {safe(reason)}: {safe(message)}", err=True)
+
+
+def remarks_on(config: DatasetConfig) -> list[str]:
+    """What a policy trained on such datasets would miss, whatever the recordings hold."""
+    state, action = (config.features.get(key) for key in ("observation.state", "action"))
+    if action is None:
+        return ["the configuration makes no action: the dataset tells of no command"]
+    if state is not None and action.parts == state.parts:
+        return ["action repeats observation.state: the configuration names no command"]
+    return []
 
 
 def _print_warnings(summary: ConvertSummary) -> None:
@@ -245,6 +257,7 @@ def _print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOu
         {
             "dataset": config.dataset.name,
             "ok": not left_out,
+            "remarks": remarks_on(config),
             "episodes": plain([asdict(outcome) for outcome in summary.episodes]),
             "left_out": [
                 {"key": key, "reason": reason, "message": message}
