@@ -57,8 +57,27 @@ class EpisodeSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStep:
+    """A place where a stream's clock was set: the samples from ``position`` on are of another time.
+
+    ``position`` counts in ``Recording.timestamps``. ``before_ns`` is the last stamp before the step
+    and ``after_ns`` the first behind it, each by the clock as it then was. ``size_ns``, negative
+    for a clock set back, is exact to about one period of the stream.
+    """
+
+    position: int
+    before_ns: int
+    after_ns: int
+    size_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
-    """One stream of a recording. ``start_ns`` and ``end_ns`` are 0 when ``count`` is 0."""
+    """One stream of a recording. ``start_ns`` and ``end_ns`` are 0 when ``count`` is 0.
+
+    They are those of the first and last sample. ``steps`` cut the stream into epochs, each of one
+    clock; what lies in different ones cannot be compared by its stamps.
+    """
 
     name: str
     kind: StreamKind
@@ -70,6 +89,7 @@ class Stream:
     dimension: int | None = None  # vectors only
     element_names: tuple[str, ...] | None = None  # vectors only, where the recording names them
     details: Mapping[str, Any] = field(default_factory=dict)  # time unit, encoding, ROS type, skew
+    steps: tuple[ClockStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +126,9 @@ class Recording(Protocol):
 
     Memory is bounded by the numeric streams of one episode plus a few pictures, never by the
     recording. Streams keep their samples sorted by stamp (stable); where several samples share one
-    stamp the first in recording order is kept and the others are reported as faults.
+    stamp the first in recording order is kept and the others are reported as faults. Where a
+    stream's clock was set (``Stream.steps``) this holds for each epoch by itself, and epochs follow
+    one another as they were recorded.
     """
 
     source: EpisodeSource
@@ -116,7 +138,7 @@ class Recording(Protocol):
     metadata: Mapping[str, Any]  # metadata.json or sidecar: "task", "operator", ... if given
 
     def timestamps(self, stream: str) -> Stamps:
-        """Strictly increasing stamps of a stream, shape (count,), ns."""
+        """Stamps of a stream, strictly increasing in each epoch, shape (count,), ns."""
         ...
 
     def vectors(self, stream: str) -> Vectors:

@@ -11,6 +11,7 @@ NS_PER_S = 1_000_000_000
 _BETWEEN_BURSTS = 10
 # A few of them are pauses of the recording; more, and what is typical is the inside of a burst.
 _SHARE_OF_BURSTS = 0.02
+_FEW_BURSTS = 4
 
 
 def period_ns(intervals: NDArray[np.int64]) -> float | None:
@@ -40,7 +41,7 @@ def steady_rate_hz(stamps: NDArray[np.int64]) -> float | None:
         return None
     typical = float(np.sort(forward)[(len(forward) - 1) // 2])
     apart = np.flatnonzero(forward > _BETWEEN_BURSTS * typical)
-    if len(apart) >= 2 and len(apart) > _SHARE_OF_BURSTS * len(forward):
+    if len(apart) >= _FEW_BURSTS and len(apart) > _SHARE_OF_BURSTS * len(forward):
         # The first burst was sampled before the first stamp.
         later = len(forward) - int(apart[0])
         return NS_PER_S * later / float(forward[apart[0] :].sum())

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.alignment.aligned_epoch import (
+    EPOCH_REFUSALS,
+    AlignedEpoch,
+    left_out,
+    merged,
+    recording_ids,
+    trimmed_outside,
+)
+from lerobot_pipelines.alignment.epochs import Epoch, cut, refuse_steps, usable_epochs
 from lerobot_pipelines.alignment.feature_plan import FeaturePlan, plan_features, streams_of
 from lerobot_pipelines.alignment.features import StreamMatch, build_features
 from lerobot_pipelines.alignment.filters import failing_segments
@@ -22,9 +31,9 @@ from lerobot_pipelines.alignment.gaps import (
 )
 from lerobot_pipelines.alignment.pictures import select_pictures
 from lerobot_pipelines.alignment.rate import rate_hz, require_rate
-from lerobot_pipelines.alignment.report import age_figures, gap_figures, share_used
+from lerobot_pipelines.alignment.report import Figures, Use, use_of
 from lerobot_pipelines.alignment.sampling import Selection
-from lerobot_pipelines.alignment.search import Indices, ms_of_ns
+from lerobot_pipelines.alignment.search import Indices
 from lerobot_pipelines.alignment.sources import (
     PictureSource,
     Source,
@@ -37,7 +46,8 @@ from lerobot_pipelines.alignment.timeline import Timeline, timeline_of
 from lerobot_pipelines.alignment.verdicts import Verdicts
 from lerobot_pipelines.config.schema import DatasetConfig, FilterConfig
 from lerobot_pipelines.errors import Reason, Refused
-from lerobot_pipelines.model import AlignedFrames, AlignmentReport, Recording, Stamps
+from lerobot_pipelines.intake import IntakeEntry
+from lerobot_pipelines.model import AlignedFrames, Recording, Stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +79,35 @@ def align(recording: Recording, config: DatasetConfig) -> AlignedFrames:
     Reads stamps and numbers only, never a picture, and depends on nothing else: not on
     ``chunk_frames``, on workers, or on the order in which samples arrived. Raises ``Refused`` with
     the reason: missing_camera, missing_stream, missing_field, no_overlap, rate_mismatch, gap,
-    too_few_frames, too_short, too_long, non_finite or bad_config.
+    clock_step, too_few_frames, too_short, too_long, non_finite or bad_config.
     """
     sources = _sources(recording, config)
+    found = cut(recording, [source.name for source in sources.all()])
+    if found is None:
+        return _align_epoch(recording, sources, config).frames()
+    required = [source.name for source in sources.required() or sources.all()]
+    usable = usable_epochs(found, required)
+    refuse_steps(recording, found, usable, config.filtering)
+    parts: list[AlignedEpoch] = []
+    intake: list[IntakeEntry] = []
+    refusals: list[Refused] = []
+    for number, epoch in enumerate(usable):
+        view = Epoch(recording, epoch)
+        settings = trimmed_outside(config, first=number == 0, last=number == len(usable) - 1)
+        try:
+            parts.append(_align_epoch(view, _sources(view, settings), settings))
+        except Refused as refusal:
+            if refusal.reason not in EPOCH_REFUSALS:
+                raise
+            refusals.append(refusal)
+            intake.append(left_out(view, required[0], refusal))
+    if not parts:
+        raise refusals[0]
+    return merged(parts, intake)
+
+
+def _align_epoch(recording: Recording, sources: Sources, config: DatasetConfig) -> AlignedEpoch:
+    """Rows of streams that share one clock."""
     plans = plan_features(config, sources.vectors)
     timeline = timeline_of(sources.required() or sources.all(), sources.base, config)
     if sources.base is not None:
@@ -95,16 +131,21 @@ def align(recording: Recording, config: DatasetConfig) -> AlignedFrames:
     features = build_features(plans, matches, config)
     shown = {name: selection.take(rows.kept) for name, selection in shown.items()}
     pictures = sources.pictures.values()
-    return AlignedFrames(
+    return AlignedEpoch(
         fps=config.dataset.fps,
         row_times_ns=rows.times,
         segments=rows.segments,
         features=features,
         feature_names={plan.key: plan.names for plan in plans},
-        pictures={camera.feature: camera.ids[shown[camera.name].first] for camera in pictures},
+        pictures={
+            camera.feature: recording_ids(
+                recording, camera.name, camera.ids[shown[camera.name].first]
+            )
+            for camera in pictures
+        },
         picture_ages_ns={camera.feature: shown[camera.name].ages_ns for camera in pictures},
         picture_streams={camera.feature: camera.name for camera in pictures},
-        report=_report(timeline, sources, matches, shown, rows, verdicts, config),
+        figures=_figures(timeline, sources, matches, shown, rows, verdicts, config),
     )
 
 
@@ -196,7 +237,7 @@ def _listed(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{reason}: {count}" for reason, count in dropped.items()) or "none"
 
 
-def _report(
+def _figures(
     timeline: Timeline,
     sources: Sources,
     matches: Mapping[str, StreamMatch],
@@ -204,28 +245,22 @@ def _report(
     rows: Rows,
     verdicts: Verdicts,
     config: DatasetConfig,
-) -> AlignmentReport:
+) -> Figures:
     base = config.base_camera
     main_camera = None if base is None else sources.pictures.get(base.name)
-    ages: dict[str, dict[str, float]] = {}
-    utilisation: dict[str, float] = {}
+    uses: dict[str, Use] = {}
     for name, match in matches.items():
-        if match.used_rows.any():
-            ages[name] = age_figures(match.selection.ages_ns[match.used_rows])
-        utilisation[name] = share_used(match.source.stamps, match.used_samples, timeline.overlap)
+        ages_ns = match.selection.ages_ns[match.used_rows]
+        uses[name] = use_of(match.source.stamps, match.used_samples, ages_ns, timeline.overlap)
     for name, camera in sources.pictures.items():
-        ages[name] = age_figures(shown[name].ages_ns)
         used = np.zeros(len(camera.all_stamps), np.bool_)
         used[camera.ids[shown[name].first]] = True
-        utilisation[name] = share_used(camera.all_stamps, used, timeline.overlap)
-    return AlignmentReport(
-        rows_candidate=len(timeline.rows),
-        rows_kept=len(rows.kept),
+        uses[name] = use_of(camera.all_stamps, used, shown[name].ages_ns, timeline.overlap)
+    return Figures(
+        timeline=timeline,
         dropped=verdicts.dropped(),
+        rows_kept=len(rows.kept),
         measured_rate_hz=None if main_camera is None else rate_hz(main_camera.all_stamps),
-        trimmed_start_ms=ms_of_ns(int(timeline.rows[0]) - timeline.extent.start_ns),
-        trimmed_end_ms=ms_of_ns(timeline.extent.end_ns - int(timeline.rows[-1])),
-        gaps=gap_figures(rows.holes),
-        age_ms=ages,
-        utilisation=utilisation,
+        holes=rows.holes,
+        uses=uses,
     )

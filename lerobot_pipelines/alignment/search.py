@@ -14,6 +14,8 @@ Mask = NDArray[np.bool_]
 
 NS_PER_S = 1_000_000_000
 
+_GRID_BLOCK = 1 << 14  # of Python's integers: some MB at once
+
 
 def ns_of_ms(milliseconds: float) -> int:
     """The nearest whole nanosecond."""
@@ -31,11 +33,20 @@ def exact_rate(rate_hz: float) -> Fraction:
 
 def grid_ns(count: int, rate_hz: Fraction) -> Stamps:
     """k / rate for k < count, each rounded on its own to a whole nanosecond, shape (count,)."""
+    return grid_points_ns(np.arange(count, dtype=np.int64), rate_hz)
+
+
+def grid_points_ns(points: Indices, rate_hz: Fraction) -> Stamps:
+    """k / rate for the given k, each rounded on its own to a whole nanosecond."""
     numerator = 2 * NS_PER_S * rate_hz.denominator
-    # Python's integers, because k * 1e9 * denominator may pass 64 bits.
-    steps = np.arange(count, dtype=object)
-    grid = (steps * numerator + rate_hz.numerator) // (2 * rate_hz.numerator)
-    return np.asarray(grid, dtype=np.int64)
+    grid = np.empty(len(points), np.int64)
+    for start in range(0, len(points), _GRID_BLOCK):
+        # Python's integers, because k * 1e9 * denominator may pass 64 bits.
+        steps = points[start : start + _GRID_BLOCK].astype(object)
+        grid[start : start + len(steps)] = (steps * numerator + rate_hz.numerator) // (
+            2 * rate_hz.numerator
+        )
+    return grid
 
 
 def latest_index(stamps: Stamps, moments: Stamps) -> Indices:

@@ -23,6 +23,10 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Stamps
 
+# Ten hours at 30 Hz, whatever is recorded; beyond that, rows need samples that can fill them.
+MAX_ROWS_ANYWAY = 1_000_000
+MAX_ROWS_PER_SAMPLE = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -74,7 +78,8 @@ def timeline_of(
 ) -> Timeline:
     """``sources`` are those whose overlap holds the rows; ``base`` None: a uniform grid.
 
-    Raises ``Refused`` (no_overlap, too_few_frames).
+    Raises ``Refused``: no_overlap, too_few_frames, and gap where a uniform grid would have rows
+    out of all proportion to the samples.
     """
     overlap = overlap_of(sources)
     if base is None:
@@ -82,7 +87,7 @@ def timeline_of(
             min(int(source.stamps[0]) for source in sources),
             max(int(source.stamps[-1]) for source in sources),
         )
-        rows = _uniform_rows(overlap, config.dataset.fps)
+        rows = _uniform_rows(overlap, sources, config.dataset.fps)
     else:
         extent = Span(int(base.all_stamps[0]), int(base.all_stamps[-1]))
         rows = base.stamps[slice(*overlap.range_of(base.stamps))]
@@ -100,7 +105,31 @@ def timeline_of(
     return Timeline(rows, overlap, extent)
 
 
-def _uniform_rows(overlap: Span, fps: int) -> Stamps:
+def _uniform_rows(overlap: Span, sources: Sequence[Source], fps: int) -> Stamps:
     count = (overlap.end_ns - overlap.start_ns) * fps // NS_PER_S + 2
+    samples = sum(len(source.stamps) for source in sources)
+    if count > MAX_ROWS_ANYWAY + MAX_ROWS_PER_SAMPLE * samples:
+        holes = {source.name: _longest_hole(source.stamps) for source in sources}
+        name = max(holes, key=lambda name: holes[name][1])
+        at_ns, hole_ns = holes[name]
+        raise Refused(
+            Reason.GAP,
+            f"the stamps span {(overlap.end_ns - overlap.start_ns) / NS_PER_S:.0f} s, which is "
+            f"{count} rows at fps: {fps} for {samples} samples; stream {name} alone is silent for "
+            f"{hole_ns / NS_PER_S:.0f} s, {at_ns / NS_PER_S:.3f} s after its beginning. Correct "
+            "the stamps, or use timeline: base",
+            stream=name,
+            rows=count,
+            samples=samples,
+        )
     rows = overlap.start_ns + grid_ns(count, Fraction(fps))
     return rows[: int(np.searchsorted(rows, overlap.end_ns, side="right"))]
+
+
+def _longest_hole(stamps: Stamps) -> tuple[int, int]:
+    """Where it begins, after the first stamp, and how long it is, ns."""
+    steps = np.diff(stamps)
+    if len(steps) == 0:
+        return 0, 0
+    at = int(steps.argmax())
+    return int(stamps[at] - stamps[0]), int(steps[at])

@@ -37,6 +37,14 @@ def json_option(function: F) -> F:
     )(function)
 
 
+def allow_removal_option(function: F) -> F:
+    return click.option(
+        "--allow-removal",
+        is_flag=True,
+        help="Let episodes leave the dataset that are refused or unlike it now, however many.",
+    )(function)
+
+
 def config_path(name: str) -> Path:
     """The file that ``name`` is or stands for. Raises ``UsageError`` (exit code 2)."""
     path = Path(name)

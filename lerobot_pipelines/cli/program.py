@@ -27,6 +27,7 @@ COMMANDS = (
     "scan",
     "monitor",
     "retry",
+    "remove",
     "clean",
     "inspect",
     "verify",

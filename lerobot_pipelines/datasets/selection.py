@@ -1,14 +1,15 @@
 """Which converted recordings belong to the dataset now, and in which order.
 
 Only records that are new or changed since the last commit are read. Those made by the current
-configuration define the schema; older ones stay in while they fit it.
+configuration define the schema; older ones stay in while they fit it. Which of the members may
+leave is a matter of the ``RemovalRule``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from lerobot_pipelines.datasets.members import (
     Candidate,
@@ -18,6 +19,7 @@ from lerobot_pipelines.datasets.members import (
 )
 from lerobot_pipelines.datasets.reading import Found, RecordReader
 from lerobot_pipelines.datasets.records import Record
+from lerobot_pipelines.datasets.removal import AS_RECORDED, Leaving, RemovalRule, Withdrawal
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.storage.local_versions import lasting_etag
 
@@ -25,6 +27,8 @@ from lerobot_pipelines.storage.local_versions import lasting_etag
 # 1 / fps than its tolerance, so a correct episode is refused on load (v2.1) or fails at single
 # frames (v3.0, where it concerns the time inside one mp4).
 MAX_EPISODE_SECONDS = 1024
+
+INCOMPATIBLE = "[incompatible]"
 
 
 class Left(Record):
@@ -37,12 +41,66 @@ class Left(Record):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
+    """``removed``: episode key -> why. ``withheld``: members that would leave, were it allowed;
+    ``lost``: members whose record is missing. Both stay as they are."""
+
     schema: DatasetSchema
     members: tuple[Member, ...]  # in the order of the episodes
     left: dict[str, Left]  # by object key
-    added: tuple[str, ...]  # episode keys
-    replaced: tuple[str, ...]
-    removed: tuple[str, ...]
+    added: tuple[str, ...] = ()  # episode keys
+    replaced: tuple[str, ...] = ()
+    removed: Mapping[str, str] = field(default_factory=dict)
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of the records before a schema is chosen, by object key."""
+
+    members: tuple[Member, ...]
+    versions: Mapping[str, str]
+    read: Mapping[str, Found]
+    left: Mapping[str, Left]  # those that need not be read again
+    withdrawn: Mapping[str, Withdrawal]
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """Members whose record is missing without a reason, or was replaced while it was read."""
+        return frozenset(
+            one.record_key
+            for one in self.members
+            if (one.record_key not in self.versions and one.record_key not in self.withdrawn)
+            or self.read.get(one.record_key, _NOT_READ) is None
+        )
+
+    @property
+    def staying(self) -> dict[str, Member]:
+        """Members that nothing speaks against, short of another schema."""
+        return {
+            one.record_key: one
+            for one in self.members
+            if one.record_key in self.lost
+            or (
+                one.record_key in self.versions
+                and one.record_key not in self.read
+                and one.record_key not in self.left
+            )
+        }
+
+
+_NOT_READ: Found = Refused(Reason.CONTENT_CHANGED, "not read")
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one schema makes of the records."""
+
+    schema: DatasetSchema
+    staying: Mapping[str, Member]
+    fitting: Mapping[str, Member]
+    left: Mapping[str, Left]
+    leaving: Leaving
 
 
 def select(
@@ -53,54 +111,144 @@ def select(
     members: tuple[Member, ...],
     left: Mapping[str, Left],
     judged_by: str | None,
+    rule: RemovalRule = AS_RECORDED,
 ) -> Selection | None:
     """What the dataset should hold, given what it holds; None if it is to be left as it is.
 
     ``judged_by`` is the configuration that ``left`` was judged by. None is returned while records
     exist but not one of the current configuration: a backfill has not reached the first episode.
     """
-    versions = records.versions()
-    old = {member.record_key: member for member in members}
-    known = {key: lasting_etag(member.etag) for key, member in old.items()}
-    if judged_by == config_hash:
-        known |= {key: lasting_etag(one.etag) for key, one in left.items()}
-    read = {
-        key: records.candidate(key, etag)
-        for key, etag in versions.items()
-        if known.get(key) != etag
-    }
-    staying = {key: one for key, one in old.items() if key in versions and key not in read}
-
-    chosen = _schema(schema, config_hash, staying.values(), read.values())
+    known = _look_at(records, config_hash, members, left, judged_by, rule)
+    chosen = _schema(schema, config_hash, known.staying.values(), known.read.values())
     if chosen is None:
-        if versions or schema is None:
+        is_named = any(one.on_purpose for one in known.withdrawn.values())
+        if schema is None or (known.versions and not is_named):
             return None
         chosen = schema
     if schema is not None and chosen != schema:
-        # What was left out may fit now, and what is in must be judged again.
-        read |= {
-            key: records.candidate(key, etag) for key, etag in versions.items() if key not in read
-        }
-        staying = {}
+        known = _read_all(records, known)
+    outcome = _outcome(known, chosen, schema, config_hash)
+    if schema is not None and chosen != schema and not _may_switch(outcome, known, rule):
+        outcome = _outcome(known, schema, schema, config_hash)
+    return _selected(known, outcome, _withheld(outcome, rule, len(members), config_hash))
 
+
+def _look_at(
+    records: RecordReader,
+    config_hash: str,
+    members: tuple[Member, ...],
+    left: Mapping[str, Left],
+    judged_by: str | None,
+    rule: RemovalRule,
+) -> _Known:
+    versions = records.versions()
+    # Leave to remove members is leave to judge all anew: what is withheld may belong elsewhere now.
+    is_judged = judged_by == config_hash and not rule.is_allowed
+    settled = {
+        key: one
+        for key, one in left.items()
+        if is_judged and versions.get(key) == lasting_etag(one.etag)
+    }
+    etags = {one.record_key: lasting_etag(one.etag) for one in members}
+    read = {
+        key: records.candidate(key, etag)
+        for key, etag in versions.items()
+        if key not in settled and (rule.is_allowed or etags.get(key) != etag)
+    }
+    withdrawn = {
+        one.record_key: why
+        for one in members
+        if one.record_key not in versions and (why := rule.why_withdrawn(one.record_key))
+    }
+    return _Known(members, versions, read, settled, withdrawn)
+
+
+def _read_all(records: RecordReader, known: _Known) -> _Known:
+    """What was left out may fit another schema, and what is in must be judged again."""
+    others = {
+        key: records.candidate(key, etag)
+        for key, etag in known.versions.items()
+        if key not in known.read
+    }
+    return replace(known, read={**known.read, **others}, left={})
+
+
+def _outcome(
+    known: _Known, chosen: DatasetSchema, schema: DatasetSchema | None, config_hash: str
+) -> _Outcome:
+    staying = known.staying if schema is None or chosen == schema else {}
     verdicts = {
-        key: _judge(found, key, versions[key], chosen, config_hash)
-        for key, found in read.items()
+        key: _judge(found, key, known.versions[key], chosen, config_hash)
+        for key, found in known.read.items()
         if found is not None
     }
     fitting = {key: one for key, one in verdicts.items() if isinstance(one, Member)}
-    kept = [staying.get(one.record_key) or fitting.get(one.record_key) for one in members]
-    new = sorted((one for key, one in fitting.items() if key not in old), key=lambda one: one.key)
+    left = {**known.left, **{k: one for k, one in verdicts.items() if isinstance(one, Left)}}
+    reasons: dict[str, str] = {}
+    for one in known.members:
+        key = one.record_key
+        if key in staying or key in fitting:
+            continue
+        if key in known.withdrawn:
+            reasons[key] = known.withdrawn[key].reason
+        else:
+            reasons[key] = left[key].reason if key in left else _LOST_AND_UNLIKE
+    forced = frozenset(key for key, one in known.withdrawn.items() if one.on_purpose)
+    return _Outcome(chosen, staying, fitting, left, Leaving(reasons, forced))
+
+
+_LOST_AND_UNLIKE = f"{INCOMPATIBLE} its record is lost, and the dataset takes another form"
+
+
+def _may_switch(outcome: _Outcome, known: _Known, rule: RemovalRule) -> bool:
+    """Whether the dataset may take another form now.
+
+    Not while that would cost members which were not refused but only not converted again yet, or
+    cannot be, because their recording is in cold storage.
+    """
+    if rule.may_switch:
+        return True
+    waiting = [key for key in outcome.leaving.reasons if key not in known.withdrawn]
+    return not waiting and rule.permits(outcome.leaving.unforced, len(known.members))
+
+
+def _withheld(
+    outcome: _Outcome, rule: RemovalRule, members: int, config_hash: str
+) -> Mapping[str, str]:
+    """Which of the leaving members stay as they are, by record key, and why they would leave."""
+    reasons = outcome.leaving.reasons
+    if not rule.permits(outcome.leaving.unforced, members):
+        return {key: why for key, why in reasons.items() if key not in outcome.leaving.forced}
+    there = (*outcome.staying.values(), *outcome.fitting.values())
+    if rule.may_switch or any(one.config_hash == config_hash for one in there):
+        return {}
+    # Converted again in a form that the dataset is to take when all of it is.
+    return {key: why for key, why in reasons.items() if why.startswith(INCOMPATIBLE)}
+
+
+def _selected(known: _Known, outcome: _Outcome, withheld: Mapping[str, str]) -> Selection:
+    old = {one.record_key: one for one in known.members}
+    kept = [
+        one
+        if one.record_key in withheld
+        else outcome.staying.get(one.record_key) or outcome.fitting.get(one.record_key)
+        for one in known.members
+    ]
+    new = sorted(
+        (one for key, one in outcome.fitting.items() if key not in old), key=lambda one: one.key
+    )
+    leaving = outcome.leaving.reasons
     return Selection(
-        schema=chosen,
+        schema=outcome.schema,
         members=(*(one for one in kept if one is not None), *new),
-        left={key: one for key, one in left.items() if key in versions and key not in read}
-        | {key: one for key, one in verdicts.items() if isinstance(one, Left)},
+        left=dict(outcome.left),
         added=tuple(one.key for one in new),
         replaced=tuple(
             one.key for one in kept if one is not None and old[one.record_key].digest != one.digest
         ),
-        removed=tuple(was.key for was, now in zip(members, kept, strict=True) if now is None),
+        removed={old[key].key: why for key, why in leaving.items() if key not in withheld},
+        withheld={old[key].key: why for key, why in withheld.items()},
+        lost=tuple(old[key].key for key in old if key in known.lost and key in outcome.staying),
     )
 
 
@@ -138,7 +286,7 @@ def _judge(
         return Left(etag=etag, key=key, reason=str(found))
     fault = _fault(found)
     if fault is None and (difference := _difference(found, schema)):
-        fault = f"[incompatible] {difference}; {_remedy(found, config_hash)}"
+        fault = f"{INCOMPATIBLE} {difference}; {_remedy(found, config_hash)}"
     return Left(etag=etag, key=found.member.key, reason=fault) if fault else found.member
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from lerobot_pipelines.datasets.options import dataset_prefix, options_of
 from lerobot_pipelines.datasets.reading import ArtifactReader, RecordReader
 from lerobot_pipelines.datasets.records import RecordSource
 from lerobot_pipelines.datasets.recovery import take_stock
+from lerobot_pipelines.datasets.removal import AS_RECORDED, RemovalRule
 from lerobot_pipelines.datasets.selection import Selection, select
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.storage.base import Storage
@@ -32,7 +34,9 @@ from lerobot_pipelines.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class DatasetUpdate:
-    """What an update did. Tuples hold episode keys; ``skipped`` says why one is not in."""
+    """What an update did, by episode keys. ``skipped`` says why one is not in, ``why_removed``
+    why one left, ``withheld`` why one would leave if ``--allow-removal`` were given: it stays as it
+    was. ``lost`` ones stay as well, though their record is missing."""
 
     format: Format
     root: str  # object prefix
@@ -42,8 +46,11 @@ class DatasetUpdate:
     added: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()  # in it, but made by an older configuration
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    why_removed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -58,6 +65,8 @@ class DatasetUpdate:
             "removed": self.removed,
             "skipped": self.skipped,
             "stale": self.stale,
+            "kept though refused or unlike (see --allow-removal)": self.withheld,
+            "kept without a record": self.lost,
         }
         parts += [f"{len(keys)} {what}" for what, keys in counts.items() if keys]
         if not self.changed:
@@ -72,8 +81,9 @@ def update_dataset(
     records: RecordSource,
     *,
     scratch: Path,
+    rule: RemovalRule = AS_RECORDED,
 ) -> DatasetUpdate:
-    """Add what is new, replace what changed, remove what went away; write nothing otherwise.
+    """Add what is new, replace what changed, remove what ``rule`` lets go; else write nothing.
 
     Only records that are new or changed since the last commit are read, and only those that passed
     enter. A commit that was interrupted is completed or undone first. ``scratch`` is an empty
@@ -99,6 +109,7 @@ def update_dataset(
         members=old.members if old else (),
         left=old.left if old else {},
         judged_by=old.config_hash if old else None,
+        rule=rule,
     )
     if selection is None:
         if old is None or (standing.trusted and not standing.dirty):
@@ -126,7 +137,7 @@ def update_dataset(
             intent = Intent(kind="none", writes={}, deletes=(), snapshot=snapshot)
             ledger.announce(standing.number + 1, intent)
             ledger.finish(standing.number + 1, {})
-        return _report(fmt, root, "none", snapshot, config_hash)
+        return _report(fmt, root, "none", snapshot, config_hash, selection)
     change = Change(storage, root, standing, before, contents, reader)
     plan, snapshot = change.planned(snapshot, adds=bool(selection.added))
     intent = Intent(kind=plan.kind, writes=plan.writes, deletes=plan.deletes, snapshot=snapshot)
@@ -157,7 +168,7 @@ def _contents(
 
 
 def _as_it_is(old: Snapshot) -> Selection:
-    return Selection(old.layout, old.members, old.left, (), (), ())
+    return Selection(old.layout, old.members, old.left)
 
 
 def _is_same(contents: Contents, before: Contents) -> bool:
@@ -181,15 +192,21 @@ def _report(
 ) -> DatasetUpdate:
     members = snapshot.members if snapshot else ()
     lengths = [segment.length for member in members for segment in member.segments]
+    there = selection or Selection(snapshot.layout, members, snapshot.left) if snapshot else None
+    in_it = {member.key for member in members}
+    left = snapshot.left.values() if snapshot else ()
     return DatasetUpdate(
         format=fmt,
         root=root,
         kind=kind,
         episodes=len(lengths),
         frames=sum(lengths),
-        added=selection.added if selection else (),
-        replaced=selection.replaced if selection else (),
-        removed=selection.removed if selection else (),
-        skipped={one.key: one.reason for one in snapshot.left.values()} if snapshot else {},
+        added=there.added if there else (),
+        replaced=there.replaced if there and kind != "none" else (),
+        removed=tuple(there.removed) if there else (),
+        skipped={one.key: one.reason for one in left if one.key not in in_it},
         stale=tuple(member.key for member in members if member.config_hash != config_hash),
+        withheld=dict(there.withheld) if there else {},
+        lost=there.lost if there else (),
+        why_removed=dict(there.removed) if there else {},
     )

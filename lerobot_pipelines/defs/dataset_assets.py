@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import DatasetConfig
@@ -24,27 +25,39 @@ if TYPE_CHECKING:
 UP_TO_DATE = "dataset_up_to_date"
 NONE_STALE = "no_stale_episodes"
 NONE_SKIPPED = "no_skipped_episodes"
+NONE_WITHHELD = "no_withheld_removals"
 
 INLINE_CHECKS: Mapping[str, str] = {
     UP_TO_DATE: "The dataset holds exactly the episodes that are ready now.",
     NONE_STALE: "Every episode was made with the configuration as it is now.",
     NONE_SKIPPED: "Every episode with a passing verdict is in the dataset.",
+    NONE_WITHHELD: "No episode is kept in the dataset that should leave it.",
 }
 MOST_FINDINGS = 50
 
 
-def dataset_asset(config: DatasetConfig) -> dg.AssetsDefinition:
-    name = config.dataset.name
+class DatasetRun(dg.Config):
+    """In the launchpad: ``ops: {<dataset>__lerobot_dataset: {config: {allow_removal: true}}}``."""
+
+    allow_removal: bool = Field(
+        default=False,
+        description="Let episodes leave the dataset that are refused or unlike it now, however "
+        "many. Without it none does where it would be more than a quarter of them, or the last.",
+    )
+
+
+def dataset_asset(settings: DatasetConfig) -> dg.AssetsDefinition:
+    name = settings.dataset.name
     key = naming.asset_key(name, naming.DATASET)
 
     @dg.asset(
         key=key,
         group_name=name,
         deps=[naming.asset_key(name, naming.METADATA)],
-        code_version=f"{CODE_VERSION}-{dataset_hash(config)[:12]}",
+        code_version=f"{CODE_VERSION}-{dataset_hash(settings)[:12]}",
         kinds={"lerobot", "parquet", "video"},
-        owners=list(config.dataset.owners),
-        tags={"format": "-".join(config.dataset.formats)},
+        owners=list(settings.dataset.owners),
+        tags={"format": "-".join(settings.dataset.formats)},
         pool=naming.writer_pool(name),
         retry_policy=RETRIES,
         check_specs=[
@@ -53,20 +66,24 @@ def dataset_asset(config: DatasetConfig) -> dg.AssetsDefinition:
         ],
     )
     def lerobot_dataset(
-        context: dg.AssetExecutionContext, pipeline: PipelineResource
+        context: dg.AssetExecutionContext, pipeline: PipelineResource, config: DatasetRun
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         """The LeRobot dataset of every episode with a passing verdict, in the configured formats.
 
         Brought up to date by appending, replacing and removing episodes; with nothing to do
-        nothing is written. Readers never see half a dataset.
+        nothing is written. Readers never see half a dataset. Where more than a quarter of the
+        episodes would leave, or the last one, none does without `allow_removal: true` in the run's
+        configuration.
         """
         from lerobot_pipelines.defs.shown import shown_dataset
 
         with dagster_failures():
-            workspace = pipeline.workspace(config)
-            updates = update_datasets(workspace)
+            workspace = pipeline.workspace(settings)
+            updates = update_datasets(workspace, allow_removal=config.allow_removal)
             for update in updates:
                 context.log.info(update.summary())
+                for key in update.removed:
+                    context.log.warning(f"{key} left: {update.why_removed.get(key)}")
             return dg.MaterializeResult(
                 metadata=shown_dataset(workspace.config, updates, workspace.storage.url),
                 check_results=_inline_results(workspace, updates),
@@ -133,6 +150,7 @@ def _inline_results(
 ) -> list[dg.AssetCheckResult]:
     stale = sorted({key for update in updates for key in update.stale})
     skipped = {key: reason for update in updates for key, reason in update.skipped.items()}
+    withheld = {key: reason for update in updates for key, reason in update.withheld.items()}
     return [
         dg.AssetCheckResult(
             check_name=UP_TO_DATE,
@@ -156,6 +174,18 @@ def _inline_results(
             description=f"{len(skipped)} episodes are left out" if skipped else None,
             metadata={
                 "episodes": dg.MetadataValue.json(dict(list(skipped.items())[:MOST_FINDINGS]))
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name=NONE_WITHHELD,
+            passed=not withheld,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(withheld)} episodes are kept as they were; a run with "
+            "`allow_removal: true` lets them go"
+            if withheld
+            else None,
+            metadata={
+                "episodes": dg.MetadataValue.json(dict(list(withheld.items())[:MOST_FINDINGS]))
             },
         ),
     ]

@@ -43,6 +43,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.NON_FINITE: "Check the source of the values; NaN and infinity cannot be trained on.",
     Reason.PICTURE_SIZE_CHANGED: "Set video.size_change to scale.",
     Reason.RATE_MISMATCH: "Set dataset.fps to the measured rate, or timeline: uniform.",
+    Reason.RECORDING_GONE: "Nothing, or upload the recording again: what was made of it stays.",
+    Reason.REMOVED: "lerobot-pipelines retry CONFIG EPISODE brings the episode back.",
     Reason.TOO_FEW_FRAMES: "Lower filtering.min_frames, or loosen the tolerance.",
     Reason.TOO_LONG: "Raise filtering.max_duration_sec.",
     Reason.TOO_SHORT: "Lower filtering.min_duration_sec.",

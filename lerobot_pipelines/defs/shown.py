@@ -274,8 +274,16 @@ def shown_dataset(
         "stale_episodes": dg.MetadataValue.json(list(updates[0].stale[:MOST_ROWS]))
         if updates
         else dg.MetadataValue.json([]),
+        "removed_episodes": table(
+            [{"episode": key, "reason": why} for key, why in _removed(updates).items()],
+            {"episode": "string", "reason": "string"},
+        ),
         "load_with": dg.MetadataValue.md(_how_to_load(config, rows)),
     }
+
+
+def _removed(updates: Sequence[DatasetUpdate]) -> Mapping[str, str]:
+    return updates[0].why_removed if updates else {}
 
 
 def shown_refusals(failures: Iterable[FailureRecord]) -> dict[str, dg.MetadataValue]:

@@ -128,6 +128,11 @@ def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
     )
 
 
+# In place of a step's name and its configuration's hash: a person took the episode out of the
+# dataset, whatever the configuration.
+REMOVED_STAGE = "removed"
+ANY_CONFIGURATION = ""
+
 T = TypeVar("T", Manifest, AlignedIndex, VideosIndex, EpisodeRecord, FailureRecord)
 
 

@@ -20,7 +20,7 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets import DatasetUpdate
 from lerobot_pipelines.datasets.intake_summary import weak_checks
 from lerobot_pipelines.datasets.records import EpisodeRecord
-from lerobot_pipelines.errors import ConfigError, Refused, StoreRejected, Transient
+from lerobot_pipelines.errors import ConfigError, Reason, Refused, StoreRejected, Transient
 from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.pipeline.aligned import align_episode
 from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
@@ -42,6 +42,7 @@ from lerobot_pipelines.pipeline.identity import with_earlier
 from lerobot_pipelines.pipeline.metadata import describe_episode
 from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.retryable import is_retryable
+from lerobot_pipelines.pipeline.strategy_mix import refuse_other_strategy
 from lerobot_pipelines.pipeline.videos import encode_episode
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
@@ -90,7 +91,12 @@ class ConvertSummary:
 
     @property
     def ok(self) -> bool:
-        return all(outcome.status in ("converted", "unchanged") for outcome in self.episodes)
+        """Whether all that should be in the datasets is."""
+        is_whole = not any(update.withheld for update in self.datasets)
+        return is_whole and all(
+            outcome.status in ("converted", "unchanged") or outcome.reason == Reason.REMOVED
+            for outcome in self.episodes
+        )
 
 
 OnEvent = Callable[[ConvertEvent], None]
@@ -126,16 +132,21 @@ def convert_dataset(
     *,
     episodes: Sequence[str] | None = None,
     workers: int = 1,
+    allow_removal: bool = False,
     on_event: OnEvent = lambda event: None,
 ) -> ConvertSummary:
     """Convert every episode that has no current verdict, then bring the dataset up to date.
 
     ``episodes`` limits the work to those keys; ``ConfigError`` if the bucket has none of one's
-    name. An episode that is refused or fails never stops the others; a store that rejects the keys
-    (``StoreRejected``) stops all. The datasets produced do not depend on ``workers``.
+    name, or if they would be of another strategy than the rest of the dataset. ``allow_removal``:
+    members may leave the dataset however many they are, see ``update_datasets``. An episode that
+    is refused or fails never stops the others; a store that rejects the keys (``StoreRejected``)
+    stops all. The datasets produced do not depend on ``workers``.
     """
     workspace = open_workspace(config)
     keys = _chosen_keys(workspace, episodes)
+    if episodes is not None:
+        refuse_other_strategy(workspace, keys)
     if config.limit_memory_mb is not None:
         share = require_process(config.limit_memory_mb, max(1, min(workers, len(keys))))
         config = config.model_copy(update={"limit_memory_mb": share})
@@ -144,21 +155,23 @@ def convert_dataset(
         outcomes = [_attempt(workspace, key, on_event) for key in keys]
     else:
         outcomes = list(_in_processes(config, keys, min(workers, len(keys)), on_event))
-    updates = _updated(workspace)
+    updates = bring_up_to_date(workspace, allow_removal=allow_removal)
     for update in updates:
         on_event(ConvertEvent("dataset", workspace.dataset, message=update.summary()))
     return ConvertSummary(tuple(sorted(outcomes, key=lambda outcome: outcome.key)), updates)
 
 
-def _updated(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
+def bring_up_to_date(
+    workspace: Workspace, *, allow_removal: bool = False
+) -> tuple[DatasetUpdate, ...]:
     """``update_datasets``, waiting for another writer to finish where there is one."""
     for pause_s in UPDATE_PAUSES_S:
         try:
-            return update_datasets(workspace)
+            return update_datasets(workspace, allow_removal=allow_removal)
         except Transient as fault:
             logger.warning("%s; trying again in %g s", fault, pause_s)
             time.sleep(pause_s)
-    return update_datasets(workspace)
+    return update_datasets(workspace, allow_removal=allow_removal)
 
 
 def _chosen_keys(workspace: Workspace, episodes: Sequence[str] | None) -> list[str]:

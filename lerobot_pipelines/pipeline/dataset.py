@@ -7,10 +7,11 @@ memory, so an update can be lost, repeated or started by hand without harm.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import Format
@@ -18,14 +19,20 @@ from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dat
 from lerobot_pipelines.datasets.ledger import Snapshot, open_ledger
 from lerobot_pipelines.datasets.options import work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
+from lerobot_pipelines.datasets.removal import RemovalRule
+from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.artifacts import read_artifact, records_folder
 from lerobot_pipelines.pipeline.episode_datasets import (
+    all_sizes,
     episode_roots,
     read_state,
     update_episode_datasets,
 )
+from lerobot_pipelines.pipeline.withdrawing import removal_rule
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
+
+logger = logging.getLogger(__name__)
 
 
 class DatasetState(BaseModel):
@@ -53,9 +60,9 @@ def is_up_to_date(workspace: Workspace, finished: str | None = None) -> bool:
     """Whether the last complete update saw the records as they are now."""
     try:
         data = workspace.storage.read(_state_key(workspace))
-    except ObjectNotFound:
+        state = DatasetState.model_validate_json(data)
+    except (ObjectNotFound, ValidationError):
         return False
-    state = DatasetState.model_validate_json(data)
     return state.finished == (finished or finished_fingerprint(workspace))
 
 
@@ -86,8 +93,8 @@ def dataset_sizes(
 ) -> dict[Format, tuple[int, int]]:
     """LeRobot episodes and frames of each format, over all datasets; only formats with some."""
     if workspace.config.has_dataset_per_episode:
-        made = read_state(workspace).made.values()
-        sizes = {fmt: [m.sizes[fmt] for m in made if fmt in m.sizes] for fmt in Format}
+        made = [sizes for one in read_state(workspace).made.values() for _, sizes in all_sizes(one)]
+        sizes = {fmt: [one[fmt] for one in made if fmt in one] for fmt in Format}
         return {
             fmt: (sum(episodes for episodes, _ in all_of), sum(frames for _, frames in all_of))
             for fmt, all_of in sizes.items()
@@ -111,32 +118,51 @@ def dataset_snapshots(workspace: Workspace) -> dict[Format, Snapshot]:
     return found
 
 
-def update_datasets(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
+def update_datasets(
+    workspace: Workspace, *, allow_removal: bool = False
+) -> tuple[DatasetUpdate, ...]:
     """Bring the dataset of every configured format up to date; writes nothing if it is.
 
-    Raises ``Transient`` when another writer was faster or artifacts are being replaced.
+    A format that fails stops no other; its error is raised at the end. ``allow_removal``: members
+    may leave however many they are, see ``datasets.removal``. Raises ``Transient`` when another
+    writer was faster or artifacts are being replaced.
     """
     # Taken before the records are read: one that arrives meanwhile makes the state look old,
     # which costs an idle update later, never a lost episode.
     finished = finished_fingerprint(workspace)
+    rule = removal_rule(workspace, is_allowed=allow_removal)
     if workspace.config.has_dataset_per_episode:
-        updates = update_episode_datasets(workspace)
+        updates = update_episode_datasets(workspace, rule)
     else:
-        updates = _update_of_all(workspace)
+        updates = _update_of_all(workspace, rule)
     if not is_up_to_date(workspace, finished):
         state = DatasetState(finished=finished)
         workspace.storage.write(_state_key(workspace), state.model_dump_json().encode())
     return updates
 
 
-def _update_of_all(workspace: Workspace) -> tuple[DatasetUpdate, ...]:
+def _update_of_all(workspace: Workspace, rule: RemovalRule) -> tuple[DatasetUpdate, ...]:
     records = BucketRecords(workspace)
-    updates = []
+    updates: list[DatasetUpdate] = []
+    faults: list[Exception] = []
     for fmt in workspace.config.dataset.formats:
-        with workspace.scratch() as scratch:
-            updates.append(
-                update_dataset(workspace.storage, workspace.config, fmt, records, scratch=scratch)
-            )
+        try:
+            with workspace.scratch() as scratch:
+                updates.append(
+                    update_dataset(
+                        workspace.storage,
+                        workspace.config,
+                        fmt,
+                        records,
+                        scratch=scratch,
+                        rule=rule,
+                    )
+                )
+        except (PipelineError, OSError) as fault:
+            logger.warning("the %s dataset %s: %s", fmt, workspace.dataset, fault)
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     return tuple(updates)
 
 

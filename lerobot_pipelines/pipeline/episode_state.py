@@ -19,7 +19,7 @@ from lerobot_pipelines.datasets.members import Member
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import Reason
 from lerobot_pipelines.pipeline import aligned, metadata, raw, videos
-from lerobot_pipelines.pipeline.artifacts import FailureRecord
+from lerobot_pipelines.pipeline.artifacts import ANY_CONFIGURATION, REMOVED_STAGE, FailureRecord
 from lerobot_pipelines.pipeline.metadata import CODE_VERSION
 
 # What each step's refusal depends on; a verdict on a whole episode depends on all of it.
@@ -28,6 +28,7 @@ STEP_HASHES: Mapping[str, Callable[[DatasetConfig], str]] = {
     aligned.STAGE: alignment_hash,
     videos.STAGE: video_hash,
     metadata.STAGE: dataset_hash,
+    REMOVED_STAGE: lambda config: ANY_CONFIGURATION,
 }
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lerobot_pipelines.errors import NotMadeYet, Refused
+from lerobot_pipelines.datasets.records import EpisodeRecord
+from lerobot_pipelines.errors import NotMadeYet, Reason, Refused
 from lerobot_pipelines.pipeline.artifacts import (
     FailureRecord,
     episode_keys,
@@ -16,6 +17,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     read_artifact,
     write_artifact,
 )
+from lerobot_pipelines.pipeline.discovery import list_members
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
 
@@ -32,7 +34,8 @@ def remember_refusal(
     """Store a ``Refused`` raised inside, withdraw the episode's earlier verdict, and go on raising.
 
     The verdict goes because it belongs to other content or another configuration: what is refused
-    now must leave the dataset at its next update.
+    now must leave the dataset at its next update. It stays where no content was there to be refused
+    (``fingerprint`` None): a recording that is missing takes nothing along.
     """
     try:
         yield
@@ -47,9 +50,27 @@ def remember_refusal(
             config_hash=config_hash,
         )
         write_artifact(workspace, keys.failure, failure)
-        workspace.storage.delete(keys.record)
+        if fingerprint is not None:
+            workspace.storage.delete(keys.record)
         workspace.storage.delete(keys.retry)
         raise
+
+
+def refuse_gone(workspace: Workspace, key: str) -> None:
+    """Raises ``Refused`` (recording_gone) for an episode that was converted and has no files any
+    more, in cold storage say. Nothing is written: what was made of it stays in the dataset."""
+    if list_members(workspace.storage, workspace.config, key):
+        return
+    try:
+        read_artifact(workspace, episode_keys(workspace, key).record, EpisodeRecord)
+    except (ObjectNotFound, Refused):
+        return
+    raise Refused(
+        Reason.RECORDING_GONE,
+        f"the recording of episode {key} is not below {workspace.storage.url}/"
+        f"{workspace.config.storage.raw_prefix} any more; what was made of it stays in the dataset "
+        "(lerobot-pipelines remove takes it out)",
+    )
 
 
 def forget_refusal(workspace: Workspace, key: str) -> None:

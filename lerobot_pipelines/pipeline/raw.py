@@ -7,8 +7,9 @@ from lerobot_pipelines.model import Manifest
 from lerobot_pipelines.pipeline.artifacts import episode_keys, write_artifact
 from lerobot_pipelines.pipeline.discovery import fingerprint
 from lerobot_pipelines.pipeline.episode_config import read_overrides
-from lerobot_pipelines.pipeline.failures import remember_refusal
+from lerobot_pipelines.pipeline.failures import refuse_gone, remember_refusal
 from lerobot_pipelines.pipeline.fetch import members_of, opened_recording
+from lerobot_pipelines.pipeline.withdrawing import refuse_taken_out
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.recordings import container_of, report_intake, report_streams
 
@@ -18,12 +19,15 @@ STAGE = "raw_episodes"
 def scan_episode(workspace: Workspace, key: str) -> Manifest:
     """List the members, measure the streams, publish the manifest.
 
-    Raises ``Refused`` for an unreadable recording and ``ContentChanged`` for one in motion.
+    Raises ``Refused`` for an unreadable recording and ``ContentChanged`` for one in motion; also
+    for one that is gone, or was taken out by a person, where nothing else changes.
     """
     config_hash = raw_hash(workspace.config)
+    refuse_gone(workspace, key)
     with remember_refusal(workspace, key, STAGE, config_hash=config_hash):
         members = members_of(workspace, key)
     identity = fingerprint(members)
+    refuse_taken_out(workspace, key, identity)
     with (
         remember_refusal(workspace, key, STAGE, fingerprint=identity, config_hash=config_hash),
         opened_recording(workspace, key, members) as recording,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lerobot_pipelines.config.schema import CameraConfig, StreamConfig
 from lerobot_pipelines.errors import ConfigError
-from lerobot_pipelines.model import Stamps, Vectors
+from lerobot_pipelines.model import ClockStep, Stamps, Vectors
 
 
 def calibrated(values: Vectors, stream: StreamConfig) -> Vectors:
@@ -29,3 +31,13 @@ def calibrated(values: Vectors, stream: StreamConfig) -> Vectors:
 def shifted(stamps: Stamps, part: StreamConfig | CameraConfig) -> Stamps:
     """The stamps plus ``offset_ms``."""
     return stamps + round(part.offset_ms * 1e6) if part.offset_ms else stamps
+
+
+def shifted_steps(
+    steps: tuple[ClockStep, ...], part: StreamConfig | CameraConfig
+) -> tuple[ClockStep, ...]:
+    """The steps of stamps that ``shifted`` has moved."""
+    by = round(part.offset_ms * 1e6)
+    return tuple(
+        replace(step, before_ns=step.before_ns + by, after_ns=step.after_ns + by) for step in steps
+    )

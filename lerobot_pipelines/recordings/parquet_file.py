@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lerobot_pipelines.config.schema import StreamConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Stamps, Vectors
+from lerobot_pipelines.recordings.chronology import Chronology, put_in_order
 from lerobot_pipelines.recordings.columns import (
     Column,
     ColumnKind,
@@ -21,9 +22,8 @@ from lerobot_pipelines.recordings.columns import (
     stamp_column,
     value_columns,
 )
-from lerobot_pipelines.recordings.layout import CSV_SUFFIX
 from lerobot_pipelines.recordings.lfs import pointer_fault
-from lerobot_pipelines.recordings.stamps import Numbers, chronological, stamps_of_numbers
+from lerobot_pipelines.recordings.stamps import Numbers, stamps_of_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A stream's usable samples: strictly increasing stamps (n,), finite values (n, d).
+    """A stream's usable samples in the order of time: stamps (n,), finite values (n, d).
 
     ``dropped`` counts the rows left out by reason: bad_stamp, non_finite, wrong_length,
-    duplicate_stamp.
+    duplicate_stamp, stray_stamp. ``chronology`` is that of the usable rows, whose order is that of
+    recording.
     """
 
     stamps: Stamps
     values: Vectors
     element_names: tuple[str, ...]
-    columns: tuple[str, ...]  # that the values are from
     rows: int
     dropped: dict[str, int]
     time_column: str
     time_unit: str  # "s", "ms", "us", "ns" or "datetime"
-    backwards: int  # how often a stamp was before the one above it
+    chronology: Chronology
 
 
 class ParquetFile:
@@ -55,31 +55,20 @@ class ParquetFile:
         import pyarrow.parquet as pq
 
         self.shown = shown
-        self.lost_rows = 0  # of the last table read, which could not be
         self._path = path
         with self._intact():
             self._file = pq.ParquetFile(path)
-            self.columns = tuple(columns_of(self._file.schema_arrow))
+            self.columns = tuple(_columns(self._file.schema_arrow))
 
-    def samples(
-        self,
-        stream: StreamConfig | None,
-        unit: str = "auto",
-        columns: Sequence[str] | None = None,
-    ) -> Samples:
+    def samples(self, stream: StreamConfig | None, unit: str = "auto") -> Samples:
         """The samples of a stream, in the file's units. None: what the file seems to hold.
 
-        ``unit`` is that of the stamps; "auto" detects it by magnitude. ``columns`` says which
-        hold the values, else the configuration or their names do. Raises ``Refused`` for
+        ``unit`` is that of the stamps; "auto" detects it by magnitude. Raises ``Refused`` for
         missing columns (missing_field), stamps without a meaning (bad_stamps) and damaged content
         (corrupt_container).
         """
         time, named_unit = stamp_column(self.columns, self.shown)
-        selection = (
-            value_columns(self.columns, stream, self.shown)
-            if columns is None
-            else Selection(tuple(columns))
-        )
+        selection = value_columns(self.columns, stream, self.shown)
         table = self._table([time.name, *selection.names])
         if time.kind is ColumnKind.MOMENT:
             stamps, usable = _stamps_of_moments(table.column(time.name))
@@ -91,24 +80,24 @@ class ParquetFile:
         values, names, regular = _side_by_side(table, selection)
         finite = np.isfinite(values).all(axis=1)
         kept = np.flatnonzero(usable & regular & finite)
-        order, backwards, repeated = chronological(stamps[kept])
-        rows = kept[order]
+        in_time = put_in_order(stamps[kept])
+        rows = kept[in_time.order]
         dropped = {
             "bad_stamp": int(np.count_nonzero(~usable)),
-            "wrong_length": int(np.count_nonzero(usable & ~regular)) + self.lost_rows,
+            "wrong_length": int(np.count_nonzero(usable & ~regular)),
             "non_finite": int(np.count_nonzero(usable & regular & ~finite)),
-            "duplicate_stamp": repeated,
+            "duplicate_stamp": in_time.repeated,
+            "stray_stamp": len(in_time.strays),
         }
         return Samples(
             stamps=stamps[rows],
             values=np.ascontiguousarray(values[rows]),
             element_names=names,
-            columns=_used(selection, names),
-            rows=len(stamps) + self.lost_rows,
+            rows=len(stamps),
             dropped={reason: count for reason, count in dropped.items() if count},
             time_column=time.name,
             time_unit=unit,
-            backwards=backwards,
+            chronology=in_time,
         )
 
     def stamps(self, unit: str = "auto") -> tuple[Stamps, str]:
@@ -127,10 +116,6 @@ class ParquetFile:
         if not usable.all():
             raise Refused(Reason.BAD_STAMPS, f"{self.shown} has rows without a moment")
         return stamps, unit
-
-    def values(self, name: str) -> list[Any]:
-        """The values of one column as they are, e.g. texts; None where there is none."""
-        return list(self._table([name]).column(name).to_pylist())
 
     def close(self) -> None:
         self._file.close()
@@ -165,13 +150,7 @@ class ParquetFile:
             raise _corrupt(self._path, self.shown, error) from error
 
 
-def _used(selection: Selection, elements: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that a slice leaves any element of."""
-    left = {*elements, *(name.rpartition("_")[0] for name in elements)}
-    return tuple(name for name in selection.names if name in left)
-
-
-def columns_of(schema: pa.Schema) -> Iterator[Column]:
+def _columns(schema: pa.Schema) -> Iterator[Column]:
     import pyarrow.types as types
 
     numeric = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
@@ -268,10 +247,7 @@ def _corrupt(path: Path, shown: str, error: Exception) -> Refused:
         size = stream.seek(0, 2)
     if pointer := pointer_fault(path):
         return Refused(Reason.CORRUPT_CONTAINER, f"{shown} {pointer}")
-    if shown.lower().endswith(CSV_SUFFIX):
-        cause = " ".join(str(error).split())[:100]
-        fault = f"cannot be read as CSV ({cause})"
-    elif size == 0:
+    if size == 0:
         fault = "is empty (0 bytes)"
     elif head == b"PAR1":
         cause = " ".join(str(error).split())[:100]

@@ -7,17 +7,13 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lerobot_pipelines.errors import ContentChanged
-from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import Fault, Member, Stamps
-from lerobot_pipelines.recordings.name_forms import NameStamps
-from lerobot_pipelines.recordings.stamps import chronological
+from lerobot_pipelines.recordings.chronology import Chronology, in_order_of_stamps
+from lerobot_pipelines.recordings.stamps import stamps_of_names
 
 HEAD_BYTES, TAIL_BYTES = 8, 64
 # Metadata (EXIF with a thumbnail) may come before the size.
@@ -35,7 +31,7 @@ CORRUPT = frozenset({"empty", "truncated", "not_a_picture"})
 
 @dataclass(frozen=True, slots=True)
 class CameraFiles:
-    """The usable pictures of a camera, strictly increasing in ``stamps`` (n,).
+    """The usable pictures of a camera in the order of time, ``stamps`` (n,).
 
     ``found`` counts the files before any was left out.
     """
@@ -46,9 +42,8 @@ class CameraFiles:
     found: int
     faults: tuple[Fault, ...]
     details: dict[str, Any]
+    chronology: Chronology
     video: Member | None = None  # where the pictures are those of a video, see ``video_file``
-    packets: NDArray[np.int64] | None = None  # and which of the video's each is (n,)
-    intake: tuple[IntakeEntry, ...] = ()
 
     @property
     def corrupt(self) -> int:
@@ -56,19 +51,16 @@ class CameraFiles:
 
 
 def read_camera(
-    root: Path,
-    name: str,
-    members: Sequence[Member],
-    moments: NameStamps,
-    intake: tuple[IntakeEntry, ...] = (),
+    root: Path, name: str, members: Sequence[Member], unit: str, what: str
 ) -> CameraFiles:
-    """Order a camera's pictures by their moments (of ``members``), and leave out what is none.
+    """Order a camera's pictures by the stamps in their names, and leave out what is none.
 
     Each file's first and last bytes are looked at, so that alignment never chooses a picture that
-    an upload or a recorder cut off. Raises ``ContentChanged`` for a file that is gone or has
-    another size than its member.
+    an upload or a recorder cut off. Raises ``Refused`` (bad_stamps) for names that are no moments,
+    ``ContentChanged`` for a file that is gone or has another size than its member.
     """
-    stamps, unit, usable, _ = moments
+    stems = [PurePosixPath(member.path).stem for member in members]
+    stamps, unit, usable = stamps_of_names(stems, unit, what)
     left_out: dict[str, list[str]] = {}
     encodings: dict[int, str] = {}
     for i, member in enumerate(members):
@@ -80,8 +72,9 @@ def read_camera(
         else:
             encodings[i] = verdict
     kept = list(encodings)
-    order, _, _ = chronological(stamps[kept])
-    chosen = [kept[k] for k in order.tolist()]
+    # Names do not tell in which order they were given.
+    in_time = in_order_of_stamps(stamps[kept])
+    chosen = [kept[k] for k in in_time.order.tolist()]
     if repeated := sorted(set(kept) - set(chosen)):
         left_out["duplicate_stamp"] = [members[i].path for i in repeated]
     pictures = tuple(members[i] for i in chosen)
@@ -101,7 +94,7 @@ def read_camera(
             Fault(name, paths[0], reason, len(paths)) for reason, paths in left_out.items()
         ),
         details=details,
-        intake=intake,
+        chronology=in_time,
     )
 
 

@@ -41,6 +41,9 @@ _TIME_WORDS = (
     *("header_stamp", "header_timestamp", "receive_time", "recv_time", "log_time", "host_time"),
 )
 
+# 1764167571671577 and 1764167571.671577, alone or after a prefix as in cam_high_1764167571671577.
+_NUMBER = re.compile(r"(?:.*[^0-9.])?(\d+)(?:\.(\d+))?", re.ASCII | re.DOTALL)
+
 
 class TimeColumn(NamedTuple):
     name: str
@@ -123,7 +126,7 @@ def stamps_of_numbers(
             )
     else:
         if unit == "auto":
-            unit = fallback or refuse_unit(what, float(np.median(numbers[usable])))
+            unit = fallback or _refuse_unit(what, float(np.median(numbers[usable])))
         low, high = -_INT64_MAX // UNIT_NS[unit], _INT64_MAX // UNIT_NS[unit]
     usable = usable & _in_range(numbers, low, high)
     kept = np.where(usable, numbers, 0)
@@ -135,17 +138,35 @@ def stamps_of_numbers(
     return whole.astype(np.int64) * UNIT_NS[unit] + fraction, unit, usable
 
 
-def chronological(stamps: Stamps) -> tuple[NDArray[np.int64], int, int]:
-    """The order of strictly increasing stamps; how many went backwards; how many were repeated.
+def stamps_of_names(
+    stems: Sequence[str], unit: str, what: str
+) -> tuple[Stamps, str, NDArray[np.bool_]]:
+    """Stamps in ns from file names without suffix, exact to the last digit.
 
-    The order is a stable sort; of samples that share a stamp the first is kept.
+    A stem is a decimal number, alone or after a prefix. Like ``stamps_of_numbers`` otherwise, also
+    in what it raises.
     """
-    backwards = int(np.count_nonzero(np.diff(stamps) < 0))
-    order = np.argsort(stamps, kind="stable") if backwards else np.arange(len(stamps))
-    if len(stamps) == 0:
-        return order, 0, 0
-    first = np.concatenate(([True], np.diff(stamps[order]) > 0))
-    return order[first], backwards, int(len(stamps) - np.count_nonzero(first))
+    numbers = [_NUMBER.fullmatch(stem) for stem in stems]
+    parsed = [(int(n[1]), n[2] or "") if n and int(n[1]) < _INT64_MAX else None for n in numbers]
+    wholes = sorted(number[0] for number in parsed if number is not None)
+    stamps = np.zeros(len(stems), np.int64)
+    usable = np.zeros(len(stems), np.bool_)
+    if not wholes:
+        return stamps, unit, usable
+    low, high = 0, _INT64_MAX
+    if unit == "auto":
+        unit = detect_unit(np.array(wholes), what) or _refuse_unit(what, wholes[len(wholes) // 2])
+        low, high = FIRST_PLAUSIBLE_NS, LAST_PLAUSIBLE_NS
+    for i, number in enumerate(parsed):
+        if number is None:
+            continue
+        whole, fraction = number
+        scale = 10 ** len(fraction)
+        ns = (whole * scale + int(fraction or "0")) * UNIT_NS[unit]
+        rounded = (2 * ns + scale) // (2 * scale)
+        if low <= rounded < high:
+            stamps[i], usable[i] = rounded, True
+    return stamps, unit, usable
 
 
 def _plausible(unit: str) -> tuple[int, int]:
@@ -157,8 +178,7 @@ def _in_range(numbers: Numbers, low: int, high: int) -> NDArray[np.bool_]:
         return (numbers >= low) & (numbers < high)
 
 
-def refuse_unit(what: str, typical: float) -> NoReturn:
-    """Raises ``Refused`` (bad_stamps) for numbers that are moments in no unit."""
+def _refuse_unit(what: str, typical: float) -> NoReturn:
     raise Refused(
         Reason.BAD_STAMPS,
         f"{what}: {typical:.6g} is no moment between 2000 and 2100 in s, ms, us or ns; if the "

@@ -72,6 +72,7 @@ def test_names_are_those_that_history_is_stored_under(repository: dg.RepositoryD
         "lerobot_dataset:dataset_up_to_date",
         "lerobot_dataset:no_stale_episodes",
         "lerobot_dataset:no_skipped_episodes",
+        "lerobot_dataset:no_withheld_removals",
         "lerobot_dataset:dataset_validates",
     }
 

@@ -12,11 +12,12 @@ from lerobot_pipelines.config import override
 from lerobot_pipelines.config.schema import DatasetConfig, Format, StorageConfig
 from lerobot_pipelines.datasets import DatasetUpdate
 from lerobot_pipelines.datasets.verify import verify_dataset
-from lerobot_pipelines.errors import ConfigError, Transient
+from lerobot_pipelines.errors import ConfigError, Refused, Transient
 from lerobot_pipelines.pipeline import convert, episode_datasets
 from lerobot_pipelines.pipeline.convert import convert_dataset
 from lerobot_pipelines.pipeline.dataset import dataset_roots, dataset_sizes, update_datasets
 from lerobot_pipelines.recorder import publish_episode
+from lerobot_pipelines_tests.datasets.reading import tree
 from lerobot_pipelines_tests.fleet import fleet_config, record, workspace_of
 
 PATTERN = "{source}/{episode_id}_{strategy}"
@@ -93,14 +94,60 @@ def test_an_update_reads_only_what_is_new(fleet: Fleet, monkeypatch: pytest.Monk
     assert {one.kind for one in fleet.convert()} == {"none"}
 
 
-def test_another_strategy_moves_the_dataset(fleet: Fleet) -> None:
+def test_the_results_of_two_strategies_stand_side_by_side(fleet: Fleet) -> None:
     fleet.publish("a", "robot_1")
     fleet.convert()
+    nearest = tree(fleet.folder / "b/converted/robot_1/a_nearest")
     fleet.publish("a", "robot_1", strategy="window")
-    updates = fleet.convert()
-    assert fleet.datasets() == ["robot_1/a_window/v2.1", "robot_1/a_window/v3.0"]
-    assert {one.replaced for one in updates} == {("robot_1/a",)}
-    assert not list((fleet.folder / "b/converted/robot_1").glob("a_nearest"))
+    fleet.convert()
+    both = ["a_nearest/v2.1", "a_nearest/v3.0", "a_window/v2.1", "a_window/v3.0"]
+    assert fleet.datasets() == [f"robot_1/{name}" for name in both]
+    assert tree(fleet.folder / "b/converted/robot_1/a_nearest") == nearest
+    roots = dataset_roots(fleet.workspace, Format.V30)
+    assert sorted(roots) == [f"converted/robot_1/a_{name}/v3.0" for name in ("nearest", "window")]
+    for name in fleet.datasets():
+        assert verify_dataset(fleet.folder / "b/converted" / name).findings == ()
+    # Back to the first one, and with the list of what was made lost: nothing is made twice.
+    fleet.publish("a", "robot_1", strategy="nearest")
+    fleet.convert()
+    fleet.workspace.storage.write("work/fleet/episode_datasets.json", b"{")
+    assert {one.episodes for one in fleet.convert()} == {1}
+    assert fleet.datasets() == [f"robot_1/{name}" for name in both]
+
+
+def test_strategies_of_one_run_stand_side_by_side_as_well(fleet: Fleet) -> None:
+    fleet.publish("a", "robot_1")
+    fleet.publish("b", "robot_1")
+    fleet.convert()
+    other = override(fleet.config, {"alignment.strategy": "window", "alignment.window_ms": 40})
+    assert convert_dataset(other, episodes=["robot_1/a"]).ok
+    assert [name for name in fleet.datasets() if name.endswith("v3.0")] == [
+        "robot_1/a_nearest/v3.0",
+        "robot_1/a_window/v3.0",
+        "robot_1/b_nearest/v3.0",
+    ]
+    for name in fleet.datasets():
+        assert verify_dataset(fleet.folder / "b/converted" / name).findings == ()
+
+
+def test_a_dataset_that_cannot_be_made_stops_no_other(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "UPDATE_PAUSES_S", ())
+    foreign = fleet.folder / "b/converted/robot_1/a_nearest/v2.1/meta/info.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("{}")
+    fleet.publish("a", "robot_1")
+    fleet.publish("b", "robot_1")
+    with pytest.raises(Refused, match="not this one's"):
+        fleet.convert()
+    assert foreign.read_text() == "{}"
+    assert [name for name in fleet.datasets() if "b_nearest" in name] == [
+        "robot_1/b_nearest/v2.1",
+        "robot_1/b_nearest/v3.0",
+    ]
+    shutil.rmtree(foreign.parent.parent)
+    assert {one.episodes for one in fleet.convert()} == {2}
 
 
 def test_a_refused_episode_loses_its_dataset_and_the_others_keep_theirs(fleet: Fleet) -> None:
@@ -136,7 +183,9 @@ def test_an_update_that_was_cut_off_leaves_no_dataset_behind(
     assert fleet.datasets() == ["robot_1/a_nearest/v2.1", "robot_1/a_nearest/v3.0"]
     fleet.publish("a", "robot_1", strategy="hold")
     fleet.convert()
-    assert fleet.datasets() == ["robot_1/a_hold/v2.1", "robot_1/a_hold/v3.0"]
+    assert fleet.datasets() == [
+        f"robot_1/a_{name}" for name in ("hold/v2.1", "hold/v3.0", "nearest/v2.1", "nearest/v3.0")
+    ]
 
 
 def test_another_license_rewrites_every_dataset_without_converting(fleet: Fleet) -> None:

@@ -9,6 +9,7 @@ import click
 
 from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import (
+    allow_removal_option,
     config_argument,
     json_option,
     parse_settings,
@@ -71,6 +72,7 @@ LeftOut = dict[str, tuple[str, str]]  # episode key -> reason code, sentence
     help="Most resident memory, all workers together. Cameras are encoded in turns where need be.",
 )
 @click.option("--strict", is_flag=True, help="Refuse what would be converted with a warning.")
+@allow_removal_option
 @set_option
 @json_option
 def command(
@@ -84,6 +86,7 @@ def command(
     workers: int,
     limit_memory: int | None,
     strict: bool,
+    allow_removal: bool,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> int:
@@ -99,8 +102,14 @@ def command(
     ...) the first ones are printed; --json has all that reading and aligning had to say. With
     --strict such an episode is refused instead (filtering.strict).
 
-    The datasets are in OUTPUT/<pattern>/<format>, e.g. OUTPUT/bottle/v3.0; intermediate results,
-    which make the next run short, are in OUTPUT/.work and may be deleted.
+    The datasets are in OUTPUT/<pattern>/<format>, e.g. OUTPUT/bottle/v3.0, with OUTPUT/<pattern>/
+    .ledger beside them, which belongs to them. Intermediate results are in OUTPUT/.work: they make
+    the next run short, and may be deleted while the recordings are there to make them again.
+
+    An episode leaves a dataset when it is refused as it is now, never because its recording or a
+    file is missing. Where more than a quarter of the episodes would leave, or the last one, none
+    does without --allow-removal: it is a configuration that is wrong, more likely. "remove" takes
+    out an episode by name. With --episode the strategy has to be that of the rest of the dataset.
 
     --limit-memory never changes what is written, only how many cameras are encoded side by side;
     a limit too low for the program or for one camera is refused with the figure needed.
@@ -147,7 +156,13 @@ def command(
         click.echo(_nothing_found(resolved), err=True)
         return exits.NOTHING
     with watch(total, quiet=as_json) as on_event:
-        summary = convert_dataset(resolved, episodes=chosen, workers=workers, on_event=on_event)
+        summary = convert_dataset(
+            resolved,
+            episodes=chosen,
+            workers=workers,
+            allow_removal=allow_removal,
+            on_event=on_event,
+        )
     left_out = _left_out(summary) | {
         key: (str(Reason.BAD_NAME), fault) for key, fault in bad_names.items()
     }
@@ -155,7 +170,8 @@ def command(
         _print_json(resolved, summary, left_out)
     else:
         _print_summary(resolved, summary, left_out)
-    return exits.INCOMPLETE if left_out else exits.OK
+    withheld = any(update.withheld for update in summary.datasets)
+    return exits.INCOMPLETE if left_out or withheld else exits.OK
 
 
 def _nothing_found(config: DatasetConfig) -> str:
@@ -170,11 +186,13 @@ def _nothing_found(config: DatasetConfig) -> str:
 
 
 def _left_out(summary: ConvertSummary) -> LeftOut:
-    """What should be in a dataset and is not."""
+    """What should be in a dataset and is not; what a person took out should not."""
+    from lerobot_pipelines.errors import Reason
+
     left_out = {
         outcome.key: (outcome.reason or outcome.status, outcome.message)
         for outcome in summary.episodes
-        if outcome.status in ("refused", "failed")
+        if outcome.status in ("refused", "failed") and outcome.reason != Reason.REMOVED
     }
     # Verdicts of earlier runs count too: their episodes are "unchanged" now.
     for update in summary.datasets:
@@ -184,6 +202,7 @@ def _left_out(summary: ConvertSummary) -> LeftOut:
 
 
 def _print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut) -> None:
+    from lerobot_pipelines.cli.departures import print_departures
     from lerobot_pipelines.cli.text import counted, safe
 
     counts: dict[str, int] = {}
@@ -194,6 +213,7 @@ def _print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: Lef
         size = f"{counted(update.episodes, 'episode')}, {counted(update.frames, 'frame')}"
         what = f"{size} in {safe(place)}" if update.episodes else "none"
         click.echo(f"dataset {update.format}: {what}")
+    print_departures(summary.datasets)
     for remark in remarks_on(config):
         click.echo(f"note: {remark}", err=True)
     _print_warnings(summary)
@@ -246,6 +266,9 @@ def _print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOu
             "added": list(update.added),
             "replaced": list(update.replaced),
             "removed": list(update.removed),
+            "why_removed": dict(update.why_removed),
+            "withheld": dict(update.withheld),
+            "lost": list(update.lost),
             "skipped": dict(update.skipped),
             "stale": list(update.stale),
             "episodes": update.episodes,
@@ -256,7 +279,7 @@ def _print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOu
     show_json(
         {
             "dataset": config.dataset.name,
-            "ok": not left_out,
+            "ok": not left_out and not any(update.withheld for update in summary.datasets),
             "remarks": remarks_on(config),
             "episodes": plain([asdict(outcome) for outcome in summary.episodes]),
             "left_out": [

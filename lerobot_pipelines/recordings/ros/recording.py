@@ -220,6 +220,7 @@ class BagRecording(AlignedRows):
             dimension=dimension,
             element_names=names if names and len(names) == dimension else None,
             details={**survey.details, **self.details},
+            steps=survey.steps,
         )
 
     def timestamps(self, stream: str) -> Stamps:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_pipelines.intake import Intake
-from lerobot_pipelines.model import Stamps, StreamKind, Vectors
-from lerobot_pipelines.recordings.calibration import calibrated, shifted
+from lerobot_pipelines.model import ClockStep, Stamps, StreamKind, Vectors
+from lerobot_pipelines.recordings.calibration import calibrated, shifted, shifted_steps
+from lerobot_pipelines.recordings.chronology import put_in_order
+from lerobot_pipelines.recordings.chronology_report import report_chronology
 from lerobot_pipelines.recordings.ros.batch import Batch
 from lerobot_pipelines.recordings.ros.clocks import NO_STAMP, stamps_by
 from lerobot_pipelines.recordings.ros.container import LostMessage, Rows
@@ -25,7 +27,6 @@ from lerobot_pipelines.recordings.ros.survey_content import Content, StampsOnly,
 from lerobot_pipelines.recordings.ros.survey_pictures import PictureContent
 from lerobot_pipelines.recordings.ros.survey_values import ValueContent, selections
 from lerobot_pipelines.recordings.ros.tally import Faults
-from lerobot_pipelines.recordings.stamps import chronological
 
 
 class Survey:
@@ -40,6 +41,7 @@ class Survey:
         """Raises ``Refused`` (missing_field) if the topic's type has not the field asked for."""
         self.plan = plan
         self.clock = plan.clock  # the one in use, once ``finish`` knows it
+        self.steps: tuple[ClockStep, ...] = ()  # of that clock, likewise
         self._findings = Findings(plan, faults, intake)
         self.details["type"] = plan.topic.type_name
         if digest := next((c.digest for c in plan.topic.connections if c.digest), None):
@@ -114,7 +116,7 @@ class Survey:
     # All of them --------------------------------------------------------------------------------
 
     def finish(self, receive_stamps: Stamps) -> tuple[Rows, Stamps, Vectors | None]:
-        """Rows, strictly increasing stamps and values, (count,), (count,), (count, dimension)."""
+        """Rows, stamps and values in the order of time, (count,), (count,), (count, dimension)."""
         rows = np.array(self._rows, dtype=np.int64)
         headers = np.array(self._header_stamps, dtype=np.int64)
         keep = np.ones(len(rows), np.bool_)
@@ -130,15 +132,19 @@ class Survey:
         self.clock = found.clock
         self.details.update(found.details)
         faults.add(name, "whole stream", "zero_stamp", found.unstamped)
-        order, backwards, repeated = chronological(found.stamps)
-        if backwards:
-            self.details["non_monotonic"] = backwards
-        faults.add(name, "whole stream", "duplicate_stamp", repeated)
+        in_time = put_in_order(found.stamps)
+        if in_time.backwards:
+            self.details["non_monotonic"] = in_time.backwards
+        faults.add(name, "whole stream", "duplicate_stamp", in_time.repeated)
+        faults.add(name, "whole stream", "stray_stamp", len(in_time.strays))
+        order, self.steps = in_time.order, in_time.steps
+        report_chronology(self._findings.intake, name, in_time, found.stamps[order])
         self._describe_names()
         stamps = found.stamps[order]
         wish = self.plan.stream or self.plan.camera
         if wish is not None:
             stamps = shifted(stamps, wish)
+            self.steps = shifted_steps(self.steps, wish)
         if values is not None:
             values = _in_order(values, in_file[order])
             if self.plan.stream is not None and len(values):
