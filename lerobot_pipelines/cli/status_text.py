@@ -20,6 +20,8 @@ STATES = ("pending", "converted", "stale", "damaged", "refused")
 # Named only where there are some: they ask for a person, or for a repair.
 UNUSUAL = ("stale", "damaged")
 
+LOST = "run lost, will be requested again"
+
 Runs = Mapping[str, int]
 
 
@@ -37,6 +39,8 @@ def headline(status: Status, runs: Runs | None) -> str:
     ]
     if runs is not None:
         parts += [f"{count} runs {state}" for state, count in runs.items()]
+    if status.lost:
+        parts.append(f"{len(status.lost)} {LOST}")
     parts.append(f"{status.per_minute:.1f} a minute")
     if status.seconds_left is not None:
         parts.append(f"about {duration(status.seconds_left)} left")
@@ -68,6 +72,10 @@ def refusal_rows(status: Status) -> list[list[object]]:
     return [[one.key, one.reason, one.message] for one in status.refusals[:MOST_SHOWN]]
 
 
+def lost_rows(status: Status) -> list[list[object]]:
+    return [[one.key, LOST, _when(one.due_s)] for one in status.lost[:MOST_SHOWN]]
+
+
 def drawn(status: Status, runs: Runs | None) -> RenderableType:
     """Everything at once, for a terminal that is drawn again and again."""
     from rich.console import Group
@@ -80,6 +88,11 @@ def drawn(status: Status, runs: Runs | None) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(status, runs)), sources]
     if (warned := warning_line(status)) is not None:
         parts.append(Text(warned))
+    if status.lost:
+        lost = Table("pending", "why", "not before", header_style="bold")
+        for row in lost_rows(status):
+            lost.add_row(*(Text(safe(str(cell))) for cell in row))
+        parts.append(lost)
     if status.refusals:
         refused = Table("refused", "reason", "message", header_style="bold")
         for row in refusal_rows(status):

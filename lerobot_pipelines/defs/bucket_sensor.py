@@ -6,27 +6,31 @@ request has a run key, so a daemon killed at any point neither loses nor doubles
 
 New episodes cost a listing of folders. Changed content can only be seen by listing an episode's
 files, so known episodes take turns, a bounded number a tick; the rescan looks at all of them.
+Whatever lies in the bucket, a tick reads a bounded number of objects, and what it did not come to
+has its turn in the next one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import dagster as dg
 
-from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import DatasetConfig
-from lerobot_pipelines.defs import naming, runs
+from lerobot_pipelines.defs import lost_runs, naming, runs
+from lerobot_pipelines.defs.claims import claim
 from lerobot_pipelines.defs.cursor import FINGERPRINT_DIGITS, BucketCursor, from_after
-from lerobot_pipelines.defs.jobs import run_tags
+from lerobot_pipelines.defs.requests import attempts_at, first_requests, further_request
 from lerobot_pipelines.defs.resources import PipelineResource
+from lerobot_pipelines.defs.wishes import wished
 from lerobot_pipelines.pipeline.discovery import list_names
 from lerobot_pipelines.pipeline.episode_state import EpisodeState, State
 from lerobot_pipelines.pipeline.keys import decode_key, decode_keys, encode_key
-from lerobot_pipelines.pipeline.retries import list_retries
+from lerobot_pipelines.pipeline.lost import LostRun, write_lost
 from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all
 from lerobot_pipelines.pipeline.tree import Probes
 from lerobot_pipelines.pipeline.workspace import Workspace
@@ -34,10 +38,13 @@ from lerobot_pipelines.pipeline.workspace import Workspace
 # On S3 a look at an episode is a few listings: 200 of them a tick cost some 5 dollars a day.
 NEW_LOOKED_AT = 300
 KNOWN_LOOKED_AT = 200
-# A tick may take 60 s altogether, submitting 100 runs takes 12 s of them.
-LOOKING_BUDGET_S = 20.0
+# A tick is to be over in 5 s, whatever lies in the bucket; submitting 100 runs takes 12 s more.
+LOOKING_BUDGET_S = 2.0
 # For folders that are no known episodes: a first sight of 100,000 takes several ticks.
-WALKING_BUDGET_S = 15.0
+WALKING_BUDGET_S = 1.5
+# What a person reads of a kind; the rest is counted.
+MAX_NAMED = 10
+OWNER = "sensor"
 
 
 @dataclass
@@ -79,8 +86,10 @@ def bucket_sensor(config: DatasetConfig) -> dg.SensorDefinition:
         workspace = pipeline.workspace(config)
         cursor = BucketCursor.parse(context.cursor)
         tick = evaluate(workspace, context.instance, cursor)
-        for sighting in tick.errors:
+        for sighting in tick.errors[:MAX_NAMED]:
             context.log.error(f"episode {sighting.key}: {sighting.error}; tried again next tick")
+        if len(tick.errors) > MAX_NAMED:
+            context.log.error(f"and {len(tick.errors) - MAX_NAMED} more could not be read")
         _report_bad_names(context, tick, cursor)
         partitions = naming.episodes_partitions(dataset)
         return dg.SensorResult(
@@ -97,186 +106,227 @@ def bucket_sensor(config: DatasetConfig) -> dg.SensorDefinition:
 
 def evaluate(workspace: Workspace, instance: dg.DagsterInstance, cursor: BucketCursor) -> Tick:
     """One tick: decide what to request, and move the cursor on."""
-    config = workspace.config
-    partitions = naming.partitions_name(config.dataset.name)
-    existing = decode_keys(instance.get_dynamic_partitions(partitions))
-    probes = Probes(time.monotonic() + WALKING_BUDGET_S, cursor.walked)
-    names = list_names(workspace.storage, config, known=existing, probes=probes)
-    cursor.walked = probes.next_after
-    tick = Tick(bad_names=(*names.bad, *names.unreadable))
-    retried: set[str] = set()
-    most = config.storage.scanner.max_requests_per_tick
-    for sighting, request in islice(_retries(workspace, instance, set(names.keys)), most):
-        tick.requests.append(request)
-        retried.add(sighting.key)
-        if sighting.key not in existing:
-            tick.added.append(sighting.partition)
-    new = [key for key in names.keys if key not in existing and key not in retried]
-    known = [key for key in names.keys if key in existing and key not in retried]
-    deadline = time.monotonic() + LOOKING_BUDGET_S
-    wanted: list[Sighting] = []
-    unsettled = {decode_key(partition) for partition in cursor.unsettled}
-    for is_new, keys, after, most_looks in (
-        (True, new, cursor.after_new, NEW_LOOKED_AT),
-        (False, known, cursor.after_known, KNOWN_LOOKED_AT),
-    ):
-        # Those whose second look is due first: their turn among 100,000 comes in hours.
-        first = [key for key in keys if key in unsettled]
-        others = (key for key in from_after(keys, after) if key not in unsettled)
-        for sighting in _looks(workspace, [*first, *islice(others, most_looks)], cursor):
-            if len(wanted) >= config.storage.scanner.max_requests_per_tick:
+    return _Evaluation(workspace, instance, cursor).tick()
+
+
+class _Evaluation:
+    """One tick, step by step; ``ordered`` and ``existing`` are the partitions as it began."""
+
+    def __init__(
+        self, workspace: Workspace, instance: dg.DagsterInstance, cursor: BucketCursor
+    ) -> None:
+        self.workspace = workspace
+        self.config = workspace.config
+        self.instance = instance
+        self.cursor = cursor
+        self.dataset = workspace.dataset
+        self.most = self.config.storage.scanner.max_requests_per_tick
+        self.ordered = list(instance.get_dynamic_partitions(naming.partitions_name(self.dataset)))
+        self.existing = decode_keys(self.ordered)
+        self.found = Tick()
+
+    def tick(self) -> Tick:
+        probes = Probes(time.monotonic() + WALKING_BUDGET_S, self.cursor.walked)
+        storage = self.workspace.storage
+        names = list_names(storage, self.config, known=self.existing, probes=probes)
+        self.cursor.walked = probes.next_after
+        self.found.bad_names = (*names.bad, *names.unreadable)
+        there = set(names.keys)
+        self._take_wishes(there)
+        self._take_lost(there)
+        self._look(names.keys)
+        return self.found
+
+    def _busy_among(self, partitions: Collection[str]) -> set[str]:
+        return runs.under_way(self.instance, self.dataset, partitions, self.ordered)
+
+    @property
+    def _left(self) -> int:
+        return max(0, self.most - len(self.found.requests))
+
+    @property
+    def _requested(self) -> set[str]:
+        return {one.partition_key for one in self.found.requests if one.partition_key}
+
+    def _claimed(self, partitions: Collection[str]) -> set[str]:
+        return claim(self.instance, self.dataset, OWNER, partitions, time.time())
+
+    def _take_wishes(self, there: Collection[str]) -> None:
+        wishes = wished(self.workspace, self.instance, self.cursor, there, self._busy_among)
+        taken = list(islice(wishes, self._left))
+        mine = self._claimed([sighting.partition for sighting, _ in taken])
+        for sighting, request in taken:
+            if sighting.partition in mine:
+                self.found.requests.append(request)
+                if sighting.key not in self.existing:
+                    self.found.added.append(sighting.partition)
+
+    def _take_lost(self, there: Collection[str]) -> None:
+        """Ask again for episodes whose runs ended without a verdict; see ``lost_runs``."""
+        now_s = time.time()
+        partitions = {encode_key(key) for key in self.existing if key in there}
+        lost_runs.collect(self.instance, self.dataset, self.cursor, partitions, self.ordered, now_s)
+        turn = lost_runs.due(self.cursor, now_s, KNOWN_LOOKED_AT)
+        busy = self._busy_among(turn) | self._requested
+        for partition in busy.union(self.cursor.lost.keys() - partitions):
+            self.cursor.lost.pop(partition, None)
+        free = [decode_key(partition) for partition in turn if partition in self.cursor.lost]
+        most = self._left
+        if free and lost_runs.is_launcher_down(self.instance, self.dataset):
+            most = min(most, 1)
+        wanted = self._lost_ones(free, now_s)[:most]
+        mine = self._claimed([sighting.partition for sighting, _ in wanted])
+        for sighting, attempts in wanted:
+            if sighting.partition in mine:
+                del self.cursor.lost[sighting.partition]
+                self.found.requests.append(
+                    further_request(self.config, sighting, attempts, "again")
+                )
+        self._show_lost()
+
+    def _lost_ones(self, keys: Sequence[str], now_s: float) -> list[tuple[Sighting, runs.Attempts]]:
+        """Those that have no verdict to this day, and whose pause is over."""
+        wanted = []
+        for sighting in look_at_all(self.workspace, keys, time.time_ns()):
+            self.found.looked_at += 1
+            if sighting.error is not None or sighting.waiting is not None:
+                self.cursor.lost[sighting.partition] = now_s + lost_runs.PAUSE_S
+            elif not sighting.is_taken_by_rescan:
+                del self.cursor.lost[sighting.partition]
+            else:
+                attempts = attempts_at(self.instance, self.config, sighting)
+                due_s = lost_runs.next_attempt_s(attempts)
+                if due_s > now_s:
+                    self.cursor.lost[sighting.partition] = due_s
+                else:
+                    wanted.append((sighting, attempts))
+        return wanted
+
+    def _show_lost(self) -> None:
+        """For ``monitor``, which knows nothing of runs."""
+        lost = [
+            LostRun(decode_key(partition), due_s)
+            for partition, due_s in sorted(self.cursor.lost.items())
+        ]
+        digest = hashlib.sha256("\n".join(sorted(self.cursor.lost)).encode()).hexdigest()[:16]
+        if digest != (self.cursor.shown_lost or hashlib.sha256(b"").hexdigest()[:16]):
+            write_lost(self.workspace, lost)
+            self.cursor.shown_lost = digest
+
+    def _look(self, keys: Sequence[str]) -> None:
+        """New episodes first; then known ones, whose content may have changed."""
+        cursor, requested = self.cursor, self._requested
+        open_ones = [key for key in keys if encode_key(key) not in requested]
+        began_s = time.monotonic()
+        quiet_s = self.config.storage.scanner.quiet_period_s
+        due = {decode_key(partition) for partition in cursor.due(time.time(), quiet_s)}
+        unsettled = {decode_key(partition) for partition in cursor.unsettled}
+        wanted: list[Sighting] = []
+        for is_new, after, most_looks in (
+            (True, cursor.after_new, NEW_LOOKED_AT),
+            (False, cursor.after_known, KNOWN_LOOKED_AT),
+        ):
+            group = [key for key in open_ones if (key not in self.existing) is is_new]
+            # Those whose second look is due first: their turn among 100,000 comes in hours. They
+            # get a part of the time only, or what never settles would take all of it.
+            first = [key for key in group if key in due]
+            others = (key for key in from_after(group, after) if key not in unsettled)
+            budget_s = LOOKING_BUDGET_S * (0.5 if is_new else 0.75)
+            self._look_at(first, is_new, wanted, unsettled, began_s + budget_s)
+            budget_s = LOOKING_BUDGET_S * (0.7 if is_new else 1.0)
+            self._look_at(
+                list(islice(others, most_looks)), is_new, wanted, unsettled, began_s + budget_s
+            )
+        for key in unsettled.difference(keys):
+            cursor.settle(encode_key(key))
+        self._request(wanted)
+
+    def _look_at(
+        self,
+        keys: Sequence[str],
+        is_new: bool,
+        wanted: list[Sighting],
+        unsettled: Collection[str],
+        until_s: float,
+    ) -> None:
+        """One at least, whatever the time; ``unsettled`` ones have no place in the turn."""
+        cursor = self.cursor
+        known = look_at_all(
+            self.workspace, keys, time.time_ns(), lambda key: cursor.content_of(encode_key(key))
+        )
+        for sighting in known:
+            if len(wanted) >= self._left:
                 break
-            tick.looked_at += 1
+            self.found.looked_at += 1
             if sighting.key in unsettled:
                 pass
             elif is_new:
                 cursor.after_new = sighting.key
             else:
                 cursor.after_known = sighting.key
-            _judge(instance, config, sighting, is_new, cursor, tick, wanted)
-            if time.monotonic() > deadline:
+            self._judge(sighting, is_new, wanted)
+            if time.monotonic() > until_s:
                 break
-    for key in unsettled.difference(names.keys):
-        cursor.settle(encode_key(key))
-    tick.requests.extend(_requests(instance, config, wanted, set(tick.added)))
-    return tick
 
+    def _judge(self, sighting: Sighting, is_new: bool, wanted: list[Sighting]) -> None:
+        found, cursor = self.found, self.cursor
+        if sighting.error is not None:
+            found.errors.append(sighting)
+            return
+        if sighting.waiting is not None:
+            found.waiting.append(sighting)
+            return
+        quiet_s = self.config.storage.scanner.quiet_period_s
+        is_open = sighting.is_taken_at_sight and not sighting.is_marked and quiet_s > 0
+        if is_open and not cursor.is_settled(
+            sighting.partition, sighting.fingerprint, time.time(), quiet_s
+        ):
+            state = EpisodeState(State.WAITING, f"to be seen unchanged for {quiet_s:g} s")
+            found.waiting.append(replace(sighting, state=state))
+            return
+        cursor.settle(sighting.partition)
+        if is_new:
+            found.added.append(sighting.partition)
+        content = sighting.fingerprint[:FINGERPRINT_DIGITS]
+        cursor.remember(sighting.partition, content)
+        if not sighting.is_taken_at_sight:
+            return
+        latest = runs.latest_requested(self.instance, self.dataset, sighting.partition)
+        if latest is None or latest.dagster_run.tags.get(naming.FINGERPRINT_TAG) != content:
+            wanted.append(sighting)
+        elif latest.dagster_run.is_finished and not cursor.lose(
+            sighting.partition, time.time() + lost_runs.PAUSE_S
+        ):
+            # Without a verdict: it is one of those whose runs were lost, of which there are many.
+            cursor.forget(sighting.partition)
 
-def _retries(
-    workspace: Workspace, instance: dg.DagsterInstance, there: Collection[str]
-) -> Iterator[tuple[Sighting, dg.RunRequest]]:
-    """A run for each wish of an operator, whatever was requested or failed before."""
-    wishes = {one.key: one.wish for one in list_retries(workspace) if one.key in there}
-    if not wishes:
-        return
-    name = workspace.dataset
-    busy = runs.busy_partitions(runs.unfinished_runs(instance, name))
-    for sighting in look_at_all(workspace, list(wishes), time.time_ns()):
-        if sighting.error is not None or sighting.waiting is not None:
-            continue
-        run_key = f"retry:{name}:{sighting.partition}:{wishes[sighting.key]}"
-        if sighting.partition in busy or runs.was_requested(instance, run_key):
-            continue
-        yield (
-            sighting,
-            dg.RunRequest(
-                run_key=run_key,
-                partition_key=sighting.partition,
-                tags=episode_tags(workspace.config, sighting),
-            ),
+    def _request(self, wanted: Sequence[Sighting]) -> None:
+        busy = self._busy_among([sighting.partition for sighting in wanted])
+        free = [sighting for sighting in wanted if sighting.partition not in busy]
+        mine = self._claimed([sighting.partition for sighting in free])
+        for sighting in wanted:
+            if sighting.partition not in mine:
+                self.cursor.forget(sighting.partition)  # another look when that run has ended
+        self.found.requests.extend(
+            first_requests(
+                self.instance,
+                self.config,
+                [sighting for sighting in free if sighting.partition in mine],
+                [one for one in self.found.added if one not in self._requested],
+            )
         )
-
-
-def _looks(workspace: Workspace, keys: Sequence[str], cursor: BucketCursor) -> Iterator[Sighting]:
-    return look_at_all(
-        workspace, keys, time.time_ns(), lambda key: cursor.content_of(encode_key(key))
-    )
-
-
-def _judge(
-    instance: dg.DagsterInstance,
-    config: DatasetConfig,
-    sighting: Sighting,
-    is_new: bool,
-    cursor: BucketCursor,
-    tick: Tick,
-    wanted: list[Sighting],
-) -> None:
-    if sighting.error is not None:
-        tick.errors.append(sighting)
-        return
-    if sighting.waiting is not None:
-        tick.waiting.append(sighting)
-        return
-    quiet_s = config.storage.scanner.quiet_period_s
-    is_open = sighting.is_taken_at_sight and not sighting.is_marked and quiet_s > 0
-    if is_open and not cursor.is_settled(
-        sighting.partition, sighting.fingerprint, time.time(), quiet_s
-    ):
-        state = EpisodeState(State.WAITING, f"to be seen unchanged for {quiet_s:g} s")
-        tick.waiting.append(replace(sighting, state=state))
-        return
-    cursor.settle(sighting.partition)
-    if is_new:
-        tick.added.append(sighting.partition)
-    content = sighting.fingerprint[:FINGERPRINT_DIGITS]
-    cursor.remember(sighting.partition, content)
-    if not sighting.is_taken_at_sight:
-        return
-    if runs.latest_requested(instance, config.dataset.name, sighting.partition) == content:
-        return  # its run is under way, or failed for good: retrying that is the rescan's business
-    wanted.append(sighting)
-
-
-def _requests(
-    instance: dg.DagsterInstance,
-    config: DatasetConfig,
-    wanted: Sequence[Sighting],
-    added: set[str],
-) -> Iterator[dg.RunRequest]:
-    """One request per episode; new ones side by side may share a run (``episodes_per_run``)."""
-    size = config.storage.scanner.episodes_per_run
-    # A range is contiguous in the order in which partitions were added: only new ones are sure to
-    # be, and only where nothing lies between them.
-    fresh = [sighting for sighting in wanted if sighting.partition in added] if size > 1 else []
-    if len(fresh) != len(added):
-        fresh = []
-    for start in range(0, len(fresh), size):
-        yield _range_request(config, fresh[start : start + size])
-    for sighting in wanted:
-        if not fresh or sighting.partition not in added:
-            yield episode_request(instance, config, sighting)
-
-
-def episode_request(
-    instance: dg.DagsterInstance, config: DatasetConfig, sighting: Sighting
-) -> dg.RunRequest:
-    """The request for one episode's content.
-
-    The run key counts earlier runs for the same content: a recording put back as it was before
-    is converted again, though its content was seen before.
-    """
-    tags = episode_tags(config, sighting)
-    earlier = runs.runs_tagged(
-        instance,
-        dataset=config.dataset.name,
-        episode=sighting.partition,
-        fingerprint=sighting.fingerprint[:FINGERPRINT_DIGITS],
-    )
-    content = sighting.fingerprint[:FINGERPRINT_DIGITS]
-    return dg.RunRequest(
-        run_key=f"{config.dataset.name}:{sighting.partition}:{content}:{earlier}",
-        partition_key=sighting.partition,
-        tags=tags,
-    )
-
-
-def episode_tags(config: DatasetConfig, sighting: Sighting) -> dict[str, str]:
-    return {
-        **run_tags(config),
-        naming.EPISODE_TAG: sighting.partition,
-        naming.FINGERPRINT_TAG: sighting.fingerprint[:FINGERPRINT_DIGITS],
-        naming.CONFIGURATION_TAG: dataset_hash(config)[:FINGERPRINT_DIGITS],
-    }
-
-
-def _range_request(config: DatasetConfig, sightings: Sequence[Sighting]) -> dg.RunRequest:
-    content = "+".join(sighting.fingerprint[:FINGERPRINT_DIGITS] for sighting in sightings)
-    return dg.RunRequest(
-        run_key=f"{config.dataset.name}:{sightings[0].partition}:{content}",
-        tags={
-            **run_tags(config, episodes=len(sightings)),
-            naming.RANGE_START_TAG: sightings[0].partition,
-            naming.RANGE_END_TAG: sightings[-1].partition,
-        },
-    )
 
 
 def _report_bad_names(
     context: dg.SensorEvaluationContext, tick: Tick, cursor: BucketCursor
 ) -> None:
-    """Once per name, as long as the cursor remembers it."""
-    for key, fault in tick.bad_names:
-        if cursor.content_of(key) is None:
-            context.log.warning(f"left out: {fault}")
-            cursor.remember(key, "bad name")
+    """The first of them, and how many there are, whenever they are others than before."""
+    told = "\n".join(f"{key!r}" for key, _ in tick.bad_names)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:16] if told else ""
+    if digest == cursor.bad_names:
+        return
+    cursor.bad_names = digest
+    for _, fault in tick.bad_names[:MAX_NAMED]:
+        context.log.warning(f"left out: {fault}")
+    if len(tick.bad_names) > MAX_NAMED:
+        context.log.warning(f"left out: {len(tick.bad_names) - MAX_NAMED} more such names")

@@ -25,12 +25,18 @@ from lerobot_pipelines.pipeline.dataset import (
     finished_fingerprint,
     is_up_to_date,
 )
-from lerobot_pipelines.pipeline.failures import list_failures
+from lerobot_pipelines.pipeline.known_failures import failures_among
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 LONGEST_WAIT_S = 900
-# The same set failing to become a dataset three times will fail a fourth time.
+# The same set failing by itself to become a dataset three times will fail a fourth time, unless it
+# was the machine.
 MOST_ATTEMPTS = 3
+GIVEN_UP_S = 3600.0
+# Between updates that ended for reasons outside, doubled each time.
+PAUSE_S, MAX_PAUSE_S = 30.0, 1800.0
+MOST_COUNTED = 100
+READING_BUDGET_S = 2.0
 FINGERPRINT_DIGITS = 32
 
 
@@ -92,32 +98,42 @@ def decide(
     if _is_nothing_yet(workspace):
         return "no episode is finished yet"
     cursor.behind_since = cursor.behind_since or now_s
-    unfinished = runs.unfinished_runs(instance, name)
-    if any(run.job_name == naming.update_job(name) for run in unfinished):
+    if runs.is_updating(instance, name):
         return "an update is under way"
     waited_s = now_s - cursor.behind_since
     if waited_s < LONGEST_WAIT_S:
-        if unfinished:
+        if unfinished := runs.unfinished_runs(instance, name, MOST_COUNTED):
             return f"{len(unfinished)} runs of this dataset are queued or in progress"
         if runs.is_backfilling(instance, name):
             return "a backfill of this dataset is under way"
     identity = finished[:FINGERPRINT_DIGITS]
     # Counted, so that a set that comes back (episode added, then removed) is built again.
-    earlier = runs.runs_tagged(instance, dataset=name, finished=identity)
-    if earlier >= MOST_ATTEMPTS:
+    attempts = runs.attempts_tagged(instance, dataset=name, finished=identity)
+    if (pause_s := _next_attempt_s(attempts) - now_s) > 0:
         return (
-            f"{earlier} updates for the same episodes did not complete; look at them and "
+            f"{attempts.own_faults + attempts.outside_faults} updates for the same episodes did "
+            f"not complete; the next one follows in {pause_s / 60:.0f} min. Look at them, or "
             f"materialise {name}/{naming.DATASET} by hand"
         )
     cursor.behind_since = now_s
     return dg.RunRequest(
-        run_key=f"{name}:{identity}:{earlier}",
+        run_key=f"{name}:{identity}:{attempts.runs}",
         tags={
             **run_tags(workspace.config),
             naming.FINISHED_TAG: identity,
             naming.MAX_RUNTIME_TAG: str(DATASET_UPDATE_S),
         },
     )
+
+
+def _next_attempt_s(attempts: runs.Attempts) -> float:
+    """When the same set may be tried again, in seconds since 1970."""
+    if attempts.own_faults >= MOST_ATTEMPTS:
+        return attempts.last_end_s + GIVEN_UP_S
+    if not attempts.outside_faults:
+        return 0.0
+    pause_s = PAUSE_S * float(1 << min(attempts.outside_faults - 1, 10))
+    return attempts.last_end_s + min(pause_s, MAX_PAUSE_S)
 
 
 def _is_nothing_yet(workspace: Workspace) -> bool:
@@ -129,19 +145,26 @@ def _is_nothing_yet(workspace: Workspace) -> bool:
 
 
 def refusal_events(workspace: Workspace, cursor: DatasetCursor) -> list[dg.AssetMaterialization]:
-    """The list of refused episodes as an event, if it differs from the one last reported."""
+    """The list of refused episodes as an event, if it differs from the one last reported.
+
+    Refusals are read once by each process, a bounded number a tick; the event waits for the last.
+    """
     from lerobot_pipelines.defs.shown import shown_refusals
 
+    infos = list(workspace.storage.list(failures_folder(workspace)))
     digest = hashlib.sha256()
-    for info in workspace.storage.list(failures_folder(workspace)):
+    for info in infos:
         digest.update(f"{info.key}\0{info.etag}\n".encode())
     refusals = digest.hexdigest()[:FINGERPRINT_DIGITS]
     if refusals == cursor.refusals:
+        return []
+    failures = failures_among(workspace, infos, READING_BUDGET_S)
+    if failures is None:
         return []
     cursor.refusals = refusals
     return [
         dg.AssetMaterialization(
             asset_key=naming.asset_key(workspace.dataset, naming.REFUSED),
-            metadata=shown_refusals(list_failures(workspace)),
+            metadata=shown_refusals(failures),
         )
     ]

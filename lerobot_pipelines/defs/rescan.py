@@ -14,11 +14,11 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs import naming, runs
-from lerobot_pipelines.defs.bucket_sensor import episode_tags
-from lerobot_pipelines.defs.cursor import FINGERPRINT_DIGITS
+from lerobot_pipelines.defs.claims import claim
+from lerobot_pipelines.defs.lost_runs import MOST_ATTEMPTS, next_attempt_s
+from lerobot_pipelines.defs.requests import attempts_at, further_request
 from lerobot_pipelines.defs.resources import PipelineResource
 from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.discovery import Names, list_names
@@ -26,10 +26,9 @@ from lerobot_pipelines.pipeline.episode_state import State
 from lerobot_pipelines.pipeline.keys import decode_keys, encode_key
 from lerobot_pipelines.pipeline.lifecycle import clean_up
 from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all, settled_by_ledger
+from lerobot_pipelines.pipeline.tree import Probes
 from lerobot_pipelines.pipeline.workspace import Workspace
 
-# An episode that kills its worker five times (out of memory, say) needs a person.
-MOST_ATTEMPTS = 5
 # Evaluations are cut off after 60 s. What was not reached has its turn in a later rescan, because
 # each begins at another place.
 LOOKING_BUDGET_S = 35.0
@@ -40,6 +39,10 @@ CLEANING_STARTS_WITHIN_S = 20.0
 CLEANING_SHARE = 1 / 8
 LOOKING_BUDGET_WHEN_CLEANING_S = 8.0
 MOST_NAMED = 20
+# For folders that are no known episodes, and for asking how often each episode was tried.
+WALKING_BUDGET_S = 15.0
+ASKING_BUDGET_S = 10.0
+OWNER = "rescan"
 # Neighbours whose listings are shared: of small recordings, a request covers hundreds.
 RUN_LENGTH = 250
 
@@ -80,30 +83,26 @@ def evaluate(
     if runs.is_backfilling(instance, name):
         report.append("a backfill of this dataset is under way; rescanned when it is done")
         return []
-    existing = decode_keys(instance.get_dynamic_partitions(naming.partitions_name(name)))
-    names = list_names(workspace.storage, config, known=existing)
+    ordered = list(instance.get_dynamic_partitions(naming.partitions_name(name)))
+    existing = decode_keys(ordered)
+    probes = Probes(began_s + WALKING_BUDGET_S)
+    names = list_names(workspace.storage, config, known=existing, probes=probes)
     keys = names.keys
-    _report_bucket(names, existing, report)
-    busy = runs.busy_partitions(runs.unfinished_runs(instance, name))
-    requests: list[dg.RunRequest] = []
-    added: list[str] = []
+    _report_bucket(names, existing, report, is_whole=not probes.next_after)
     states: Counter[State] = Counter()
+    needed: list[Sighting] = []
+    errors: list[str] = []
     for sighting in _looks(workspace, keys, seed, report, min(budget_s, LOOKING_BUDGET_S)):
         if sighting.error is not None:
-            report.append(f"episode {sighting.key}: {sighting.error}")
+            errors.append(f"episode {sighting.key}: {sighting.error}")
             continue
         if sighting.state is not None:
             states[sighting.state.state] += 1
-        if not sighting.is_taken_by_rescan or sighting.partition in busy:
-            continue
-        request = _request(instance, config, sighting, report)
-        if request is None:
-            continue
-        requests.append(request)
-        added.append(sighting.partition)
-        if len(requests) >= config.storage.scanner.max_requests_per_tick:
-            report.append("more episodes than one rescan requests; the rest follows")
-            break
+        if sighting.is_taken_by_rescan:
+            needed.append(sighting)
+    _append_some(report, errors)
+    requests = _requests(instance, config, needed, ordered, report)
+    added = [request.partition_key for request in requests if request.partition_key]
     if states[State.STALE]:
         report.append(
             f"{states[State.STALE]} episodes are of another configuration; a backfill of "
@@ -165,37 +164,57 @@ def _order(keys: Sequence[str], seed: str) -> list[str]:
     return [key for run in runs for key in run]
 
 
-def _request(
-    instance: dg.DagsterInstance, config: DatasetConfig, sighting: Sighting, report: list[str]
-) -> dg.RunRequest | None:
-    content = sighting.fingerprint[:FINGERPRINT_DIGITS]
-    configuration = dataset_hash(config)[:FINGERPRINT_DIGITS]
-    attempts = runs.runs_tagged(
-        instance,
-        dataset=config.dataset.name,
-        episode=sighting.partition,
-        fingerprint=content,
-        configuration=configuration,
-    )
-    if attempts >= MOST_ATTEMPTS:
-        report.append(
-            f"episode {sighting.key} came to no verdict in {attempts} runs; look at them and "
-            f"materialise {config.dataset.name}/{naming.RAW} for it by hand"
-        )
-        return None
-    return dg.RunRequest(
-        run_key=(
-            f"rescan:{config.dataset.name}:{sighting.partition}:{content}:{configuration}:{attempts}"
-        ),
-        partition_key=sighting.partition,
-        tags=episode_tags(config, sighting),
-    )
+def _requests(
+    instance: dg.DagsterInstance,
+    config: DatasetConfig,
+    needed: Sequence[Sighting],
+    ordered: Sequence[str],
+    report: list[str],
+) -> list[dg.RunRequest]:
+    """One for each episode that nobody is at work on, as many as a tick may."""
+    name = config.dataset.name
+    partitions = [sighting.partition for sighting in needed]
+    busy = runs.under_way(instance, name, partitions, ordered)
+    requests: list[dg.RunRequest] = []
+    given_up: list[str] = []
+    deadline = time.monotonic() + ASKING_BUDGET_S
+    for sighting in needed:
+        if sighting.partition in busy:
+            continue
+        if len(requests) >= config.storage.scanner.max_requests_per_tick:
+            report.append("more episodes than one rescan requests; the sensor asks for the rest")
+            break
+        if time.monotonic() > deadline:
+            report.append("no time to ask for all episodes; the sensor and later rescans go on")
+            break
+        attempts = attempts_at(instance, config, sighting)
+        if attempts.own_faults >= MOST_ATTEMPTS and next_attempt_s(attempts) > time.time():
+            given_up.append(
+                f"episode {sighting.key} came to no verdict in {attempts.own_faults} runs; look "
+                f"at them and materialise {name}/{naming.RAW} for it by hand (it is tried again "
+                "now and then)"
+            )
+            continue
+        requests.append(further_request(config, sighting, attempts, "rescan"))
+    _append_some(report, given_up)
+    mine = claim(instance, name, OWNER, [r.partition_key or "" for r in requests], time.time())
+    return [request for request in requests if request.partition_key in mine]
 
 
-def _report_bucket(names: Names, existing: Collection[str], report: list[str]) -> None:
-    report.extend(f"left out: {fault}" for _, fault in names.bad)
-    report.extend(f"left out: {fault}" for _, fault in names.unreadable)
-    if names.unreadable:
+def _append_some(report: list[str], lines: Sequence[str]) -> None:
+    """The first of them, and how many there are."""
+    report.extend(lines[:MOST_NAMED])
+    if len(lines) > MOST_NAMED:
+        report.append(f"and {len(lines) - MOST_NAMED} more like the last one")
+
+
+def _report_bucket(
+    names: Names, existing: Collection[str], report: list[str], *, is_whole: bool
+) -> None:
+    _append_some(report, [f"left out: {fault}" for _, fault in (*names.bad, *names.unreadable)])
+    if not is_whole:
+        report.append("not all folders were looked into; a later rescan begins elsewhere")
+    if names.unreadable or not is_whole:
         return  # what lies below is not gone
     there = set(names.keys)
     gone = sorted(key for key in existing if key not in there)

@@ -20,7 +20,7 @@ from lerobot_pipelines.storage.base import ObjectNotFound
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """``wish`` is new with every request, so that each is fulfilled once."""
+    """``wish``, the object's ETag, is new with every request, so that each is fulfilled once."""
 
     key: str
     wish: str
@@ -44,12 +44,12 @@ def request_retry(workspace: Workspace, key: str) -> bool:
 
 
 def list_retries(workspace: Workspace) -> Iterator[Retry]:
-    """Every wish not fulfilled yet, in key order."""
+    """Every wish not fulfilled yet, in the order of the partition keys; none is opened."""
     for info in workspace.storage.list(retries_folder(workspace)):
         partition = info.key.rpartition("/")[2].removesuffix(".json")
         try:
-            yield Retry(decode_key(partition), workspace.storage.read(info.key).decode())
-        except (ObjectNotFound, Refused, UnicodeDecodeError):  # fulfilled meanwhile, or not ours
+            yield Retry(decode_key(partition), info.etag)
+        except Refused:  # not ours
             continue
 
 

@@ -8,12 +8,13 @@ So content that was changed under a verdict still counts as converted here, unti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lerobot_pipelines.pipeline.dataset import dataset_sizes, dataset_snapshots, is_up_to_date
 from lerobot_pipelines.pipeline.discovery import list_names, source_of
 from lerobot_pipelines.pipeline.episode_state import HOLDS_ROWS, State, bad_name
+from lerobot_pipelines.pipeline.lost import LostRun, read_lost
 from lerobot_pipelines.pipeline.verdicts import Outcome, Refusal, VerdictReader, refusal_of
 from lerobot_pipelines.pipeline.workspace import Workspace
 
@@ -66,6 +67,7 @@ class Status:
     datasets: tuple[DatasetSize, ...]
     is_up_to_date: bool
     warnings: Mapping[str, int] = field(default_factory=dict)  # code -> converted episodes
+    lost: tuple[LostRun, ...] = ()  # pending ones whose runs ended without a verdict
 
     @property
     def reasons(self) -> Counter[str]:
@@ -115,7 +117,12 @@ class StatusReader:
             ),
             is_up_to_date=is_up_to_date(workspace),
             warnings=_warnings(there.values()),
+            lost=_lost(workspace, frozenset(names.keys) - there.keys()),
         )
+
+
+def _lost(workspace: Workspace, pending: Collection[str]) -> tuple[LostRun, ...]:
+    return tuple(one for one in read_lost(workspace) if one.key in pending)
 
 
 def _warnings(outcomes: Iterable[Outcome]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster import DagsterEventType, DagsterRunStatus
+from dagster import DagsterEventType
 
 from lerobot_pipelines.defs.assemble import build_defs
 from lerobot_pipelines.defs.resources import PipelineResource
@@ -62,6 +62,12 @@ class Daemon:
         requests = outcome if isinstance(outcome, list) else []
         return self._submit("demo_episode", requests)
 
+    def start(self, run: dg.DagsterRun) -> None:
+        """As the worker says it of a run that it begins."""
+        self.instance.report_dagster_event(
+            dg.DagsterEvent(DagsterEventType.RUN_START.value, run.job_name), run.run_id
+        )
+
     def finish(self, runs: Sequence[dg.DagsterRun], *, convert: bool = True) -> None:
         """End the runs: with a verdict as after a conversion, or failed as after a crash."""
         for run in runs:
@@ -82,11 +88,9 @@ class Daemon:
                 continue
             if request.partition_key:
                 tags["dagster/partition"] = request.partition_key
-            runs.append(
-                self.instance.create_run_for_job(
-                    self.repository.get_job(job), tags=tags, status=DagsterRunStatus.STARTED
-                )
-            )
+            run = self.instance.create_run_for_job(self.repository.get_job(job), tags=tags)
+            self.start(run)
+            runs.append(run)
         return runs
 
 

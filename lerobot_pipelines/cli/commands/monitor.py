@@ -106,6 +106,7 @@ def _show(status: Status, runs: Counter[str] | None) -> None:
         MOST_SHOWN,
         STATES,
         headline,
+        lost_rows,
         refusal_rows,
         source_rows,
         warning_line,
@@ -116,6 +117,8 @@ def _show(status: Status, runs: Counter[str] | None) -> None:
     show_table([*left("source"), *right(*STATES), *left("last update")], source_rows(status))
     if (warned := warning_line(status)) is not None:
         click.echo(warned)
+    if status.lost:
+        show_table(left("pending", "why", "not before"), lost_rows(status))
     if status.refusals:
         show_table(left("refused", "reason", "message"), refusal_rows(status))
     if len(status.refusals) > MOST_SHOWN:
