@@ -22,6 +22,7 @@ class Reason(StrEnum):
     CORRUPT_ARTIFACT = "corrupt_artifact"
     CORRUPT_CONTAINER = "corrupt_container"
     CORRUPT_PICTURE = "corrupt_picture"
+    COUNT_MISMATCH = "count_mismatch"
     GAP = "gap"
     INCOMPLETE_UPLOAD = "incomplete_upload"
     MISSING_CAMERA = "missing_camera"

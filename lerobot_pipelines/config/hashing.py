@@ -24,12 +24,13 @@ _RAW_STREAM = frozenset(
 )
 _RAW_CAMERA = frozenset(
     {"name", "topic", "folder", "clock", "time_unit", "offset_ms", "required", "depth"}
+    | {"rate_hz", "start_s"}
 )
 
 # Keys that came later have no part in a hash while they have their default, so that what was made
 # before they existed is not made again.
 _LATER: Mapping[str, frozenset[str]] = {
-    "CameraConfig": frozenset({"depth_unit"}),
+    "CameraConfig": frozenset({"depth_unit", "rate_hz", "start_s"}),
     "FilterConfig": frozenset({"strict"}),
 }
 

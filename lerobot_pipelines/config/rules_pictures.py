@@ -10,6 +10,9 @@ from lerobot_pipelines.config.rules_features import feature_key_fault
 from lerobot_pipelines.config.rules_names import path_fault
 from lerobot_pipelines.config.schema import CameraRole, DatasetConfig, Format, TimelineKind
 
+# The year 2100, where seconds since 1970 are meant.
+MAX_START_S = 4_102_444_800.0
+
 Finding = tuple[KeyPath, str]
 
 
@@ -92,6 +95,10 @@ def cameras(config: DatasetConfig) -> Iterator[Finding]:
             yield (*path, "folder"), f"{fault}; give a folder below the images folder"
         elif camera.folder is None and camera.topic is None and (fault := path_fault(camera.name)):
             yield (*path, "name"), f"{fault}; it is the camera's folder, or give folder or topic"
+        if camera.start_s is not None and camera.rate_hz is None:
+            yield (*path, "start_s"), "is of no use without rate_hz, the rate of the pictures"
+        if camera.start_s is not None and abs(camera.start_s) > MAX_START_S:
+            yield (*path, "start_s"), f"{camera.start_s:g} is no moment; it counts seconds"
         nearest, farthest = camera.depth_range_m
         if not 0 <= nearest < farthest:
             yield (

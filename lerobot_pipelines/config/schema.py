@@ -134,6 +134,14 @@ class CameraConfig(Section):
     """As for streams; `file` means the pictures' file names."""
     time_unit: TimeUnit = "auto"
     """The unit of the stamps in file names; `auto` tells it from their magnitude."""
+    rate_hz: float | None = Field(default=None, gt=0, le=10_000)
+    """Folder recordings whose pictures are numbered (`frame_000123.jpg`): the rate they were taken
+    at. A number that is missing is a hole in time. Surer: a `stamps.parquet` or `stamps.csv` beside
+    the pictures, with the moment of each."""
+    start_s: float | None = None
+    """With `rate_hz`: the moment of the picture numbered 0 (or 1, where there is no 0), in seconds
+    on the streams' clock. null: the first sample of the streams, where they last as long as the
+    pictures; the intake report warns of it."""
     offset_ms: float = 0.0
     """Added to every stamp, for a known latency."""
     tolerance_ms: PositiveMs | None = None

@@ -89,7 +89,7 @@ def value_columns(columns: Sequence[Column], stream: StreamConfig | None, what: 
     usable = [c for c in columns if c.kind in (ColumnKind.NUMBER, ColumnKind.LIST)]
     if stream is not None and (named := _named(stream, usable, columns, what)) is not None:
         return named
-    values = [c for c in usable if not is_time_column(c.name) and not _is_counter(c.name)]
+    values = [c for c in usable if not is_time_column(c.name) and not is_counter(c.name)]
     chosen = _guessed(values, stream.expected_dimension if stream is not None else None)
     if not chosen:
         raise Refused(
@@ -118,7 +118,7 @@ def _named(
 def _guessed(values: Sequence[Column], expected: int | None) -> list[str]:
     numbers = [c.name for c in values if c.kind is ColumnKind.NUMBER]
     lists = [c.name for c in values if c.kind is ColumnKind.LIST]
-    groups = _numbered_groups(numbers)
+    groups = numbered_groups(numbers)
     known = [word for word in _POSITION_WORDS if word in groups]
     group = groups[known[0]] if known else []
     if group and expected is not None and len(group) != expected == len(numbers):
@@ -133,7 +133,7 @@ def _guessed(values: Sequence[Column], expected: int | None) -> list[str]:
     return numbers
 
 
-def _numbered_groups(names: Sequence[str]) -> dict[str, list[str]]:
+def numbered_groups(names: Sequence[str]) -> dict[str, list[str]]:
     """``joint_10`` and ``joint_9`` under "joint", in the order of their numbers."""
     groups: dict[str, list[tuple[int, str]]] = {}
     for name in names:
@@ -155,7 +155,7 @@ def _of_field(
     exact = [c.name for c in usable if c.name == name]
     if exact:
         return Selection(tuple(exact), elements)
-    group = _numbered_groups([c.name for c in usable]).get(name.rstrip("_.- ").lower())
+    group = numbered_groups([c.name for c in usable]).get(name.rstrip("_.- ").lower())
     found = group or [c.name for c in usable if c.name.startswith(name)]
     if not found:
         raise Refused(
@@ -182,7 +182,8 @@ def _rank(name: str) -> int:
     return _POSITION_WORDS.index(lower) if lower in _POSITION_WORDS else len(_POSITION_WORDS)
 
 
-def _is_counter(name: str) -> bool:
+def is_counter(name: str) -> bool:
+    """Whether a name is that of the row numbers that data frames and recorders add."""
     return name.strip().lower() in _COUNTER_WORDS
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.config.schema import CameraConfig, DatasetConfig, LayoutConfig, StreamConfig
 from lerobot_pipelines.errors import ConfigError, ContentChanged, Reason, Refused
-from lerobot_pipelines.intake import Intake, IntakeEntry
+from lerobot_pipelines.intake import Intake, IntakeCode, IntakeEntry
 from lerobot_pipelines.model import (
     Clock,
     EpisodeSource,
@@ -29,28 +29,30 @@ from lerobot_pipelines.model import (
     Vectors,
 )
 from lerobot_pipelines.recordings.calibration import calibrated, shifted, shifted_steps
+from lerobot_pipelines.recordings.camera_folder import read_camera_folder
 from lerobot_pipelines.recordings.chronology_report import report_chronology
+from lerobot_pipelines.recordings.column_roles import FoundStream, streams_of
+from lerobot_pipelines.recordings.columns import Column
+from lerobot_pipelines.recordings.folder_damage import (
+    refuse_damaged_pictures,
+    refuse_damaged_rows,
+)
 from lerobot_pipelines.recordings.folder_files import (
     FolderFiles,
     described,
-    parquet_path,
+    joints_path,
     sort_files,
+    stream_name,
 )
-from lerobot_pipelines.recordings.layout import PARQUET_SUFFIX
+from lerobot_pipelines.recordings.folder_unused import Usage, unused
 from lerobot_pipelines.recordings.parquet_file import ParquetFile, Samples
-from lerobot_pipelines.recordings.picture_files import CORRUPT, CameraFiles, read_camera
+from lerobot_pipelines.recordings.picture_files import CameraFiles
 from lerobot_pipelines.recordings.rows import AlignedRows
 from lerobot_pipelines.recordings.sidecar import read_metadata
-from lerobot_pipelines.recordings.video_file import packets, read_video, video_of
+from lerobot_pipelines.recordings.table_file import open_table
+from lerobot_pipelines.recordings.video_file import packets
 
 logger = logging.getLogger(__name__)
-
-# Rows that are no measurements, as opposed to measurements that repeat a stamp.
-_ROW_FAULTS = {
-    "bad_stamp": Reason.BAD_STAMPS,
-    "wrong_length": Reason.MISSING_FIELD,
-    "non_finite": Reason.NON_FINITE,
-}
 
 
 def open_folder(source: EpisodeSource, config: DatasetConfig | None = None) -> FolderRecording:
@@ -66,6 +68,7 @@ def open_folder(source: EpisodeSource, config: DatasetConfig | None = None) -> F
         recording.add_everything()
     else:
         recording.add_configured(config)
+    recording.report_unused(config)
     return recording
 
 
@@ -80,6 +83,7 @@ class FolderRecording(AlignedRows):
         self.faults: Sequence[Fault] = self._faults
         self._intake = Intake(told)
         self._files = files
+        self._usage = Usage()
         self._streams: dict[str, Stream] = {}
         self.streams: Mapping[str, Stream] = MappingProxyType(self._streams)
         self._stamps: dict[str, Stamps] = {}
@@ -108,7 +112,7 @@ class FolderRecording(AlignedRows):
             [np.maximum.accumulate(self._stamps[name])[wanted[name]] for name in names]
         )
         videos = {
-            name: enumerate(packets(self.source.root, video))
+            name: packets(self.source.root, video, self._cameras[name].packets)
             for name in names
             if (video := self._cameras[name].video) is not None
         }
@@ -126,9 +130,11 @@ class FolderRecording(AlignedRows):
     def add_everything(self) -> None:
         """Every stream there is, under its file's name; what cannot be read is a fault."""
         for path, origin in self._files.joints.items():
-            name = self._free_name(path[: -len(PARQUET_SUFFIX)], origin)
-            with self._left_out(name, origin):
-                self._add_vectors(name, self._samples(path, None), origin, None)
+            with self._left_out(stream_name(path), origin):
+                for found in streams_of(self._table_columns(path)) or [FoundStream("", ())]:
+                    samples = self._samples(path, None, found.columns or None)
+                    name = ".".join(filter(None, (stream_name(path), found.suffix)))
+                    self._add_vectors(self._free_name(name, origin), samples, origin, None)
         for folder, members in self._files.cameras.items():
             origin = members[0].path.rpartition("/")[0]
             name = self._free_name(folder, origin)
@@ -138,10 +144,10 @@ class FolderRecording(AlignedRows):
     def add_configured(self, config: DatasetConfig) -> None:
         """The streams and cameras of a configuration. Faults of optional ones leave those out."""
         for stream in config.streams:
-            path = parquet_path(self._files, stream.file or stream.name)
+            path = joints_path(self._files, stream.file or stream.name)
             with nullcontext() if stream.required else self._left_out(stream.name, path):
                 samples = self._samples(path, stream)
-                _refuse_damaged_rows(stream.name, path, samples, config)
+                refuse_damaged_rows(stream.name, path, samples, config)
                 self._add_vectors(stream.name, samples, self._files.joints[path], stream)
         for camera in config.cameras:
             folder = (camera.folder or camera.name).strip("/")
@@ -149,9 +155,13 @@ class FolderRecording(AlignedRows):
             required = required or camera == config.base_camera
             with nullcontext() if required else self._left_out(camera.name, folder):
                 pictures = self._pictures(camera.name, folder, camera)
-                _refuse_damaged_pictures(camera.name, pictures, config)
+                refuse_damaged_pictures(camera.name, pictures, config)
                 origin = pictures.members[0].path.rpartition("/")[0]
                 self._add_camera(camera.name, pictures, origin, camera)
+
+    def report_unused(self, config: DatasetConfig | None) -> None:
+        """Say what the recording has and no stream or camera is made of."""
+        self._intake.extend(unused(self._files, self._usage, config))
 
     def _free_name(self, name: str, origin: str) -> str:
         """An arm and a camera may be called the same."""
@@ -166,20 +176,37 @@ class FolderRecording(AlignedRows):
         except Refused as refusal:
             logger.warning("%s: %s is left out: %s", self.source.key, stream, refusal.message)
             self._faults.append(Fault(stream, where, str(refusal.reason)))
+            self._intake.warn(IntakeCode.UNREAD, stream, f"{refusal.message}; left out")
 
-    def _samples(self, path: str, stream: StreamConfig | None) -> Samples:
+    def _samples(
+        self, path: str, stream: StreamConfig | None, columns: Sequence[str] | None = None
+    ) -> Samples:
+        file = self._opened(path)
+        unit = stream.time_unit if stream is not None else "auto"
+        try:
+            samples = file.samples(stream, unit, columns)
+        finally:
+            file.close()
+        explicit = stream is not None and bool(stream.columns or stream.joint_names)
+        self._usage.use(path, samples.time_column, samples.columns, explicit=explicit)
+        return samples
+
+    def _table_columns(self, path: str) -> Sequence[Column]:
+        file = self._opened(path)
+        file.close()
+        return file.columns
+
+    def _opened(self, path: str) -> ParquetFile:
         if path not in self._files.joints:
             raise Refused(
                 Reason.MISSING_STREAM,
                 f"episode {self.source.key} has no joints file {path}; there are "
-                f"{described(self._files.joints)}",
+                f"{described([*self._files.joints, *self._files.unread.values()])}",
             )
         member_path = self._files.joints[path]
-        file = ParquetFile(self.source.root / member_path, member_path)
-        try:
-            return file.samples(stream, stream.time_unit if stream is not None else "auto")
-        finally:
-            file.close()
+        file = open_table(self.source.root / member_path, member_path)
+        self._usage.open(path, member_path, file.columns)
+        return file
 
     def _add_vectors(
         self, name: str, samples: Samples, origin: str, config: StreamConfig | None
@@ -194,6 +221,7 @@ class FolderRecording(AlignedRows):
             "time_unit": samples.time_unit,
             "time_column": samples.time_column,
             "rows": samples.rows,
+            "columns": list(samples.columns),
             "backwards": samples.chronology.backwards,
         }
         self._faults += [
@@ -224,10 +252,9 @@ class FolderRecording(AlignedRows):
                 f"episode {self.source.key} has no pictures (.jpg, .jpeg, .png) of camera {name} "
                 f"in the folder {folder}; there are {described(self._files.cameras)}",
             )
-        unit = camera.time_unit if camera is not None else "auto"
-        if video_of(members) is not None:
-            return read_video(self.source.root, name, members, unit, f"camera {name}")
-        return read_camera(self.source.root, name, members, unit, f"camera {name}")
+        self._usage.cameras.add(folder)
+        streams = [s for s in self._streams.values() if s.kind is StreamKind.VECTOR]
+        return read_camera_folder(self.source.root, name, members, camera, streams)
 
     def _add_camera(
         self, name: str, pictures: CameraFiles, origin: str, camera: CameraConfig | None
@@ -237,6 +264,7 @@ class FolderRecording(AlignedRows):
         if camera is not None:
             stamps, steps = shifted(stamps, camera), shifted_steps(steps, camera)
         self._faults += pictures.faults
+        self._intake.extend(pictures.intake)
         self._cameras[name] = pictures
         self._add(
             Stream(
@@ -275,37 +303,3 @@ class FolderRecording(AlignedRows):
         if len(data) != member.size:
             raise ContentChanged(f"{member.path} changed while the episode was read")
         return self._as_picture(name, id, data)
-
-
-def _refuse_damaged_rows(name: str, path: str, samples: Samples, config: DatasetConfig) -> None:
-    limit = config.filtering.max_corrupt_fraction
-    damaged = {reason: n for reason, n in samples.dropped.items() if reason in _ROW_FAULTS}
-    if samples.rows == 0:
-        raise Refused(Reason.MISSING_STREAM, f"stream {name}: {path} has no rows")
-    if sum(damaged.values()) > limit * samples.rows:
-        worst = max(damaged, key=lambda reason: damaged[reason])
-        faults = ", ".join(f"{count} {reason}" for reason, count in damaged.items())
-        raise Refused(
-            _ROW_FAULTS[worst],
-            f"stream {name}: {sum(damaged.values())} of {samples.rows} rows of {path} are no "
-            f"measurements ({faults}); at most {limit:.0%} may be (filtering.max_corrupt_fraction)",
-        )
-
-
-def _refuse_damaged_pictures(name: str, pictures: CameraFiles, config: DatasetConfig) -> None:
-    limit = config.filtering.max_corrupt_fraction
-    damaged = [fault for fault in pictures.faults if fault.reason in CORRUPT]
-    if damaged and pictures.corrupt > limit * pictures.found:
-        faults = ", ".join(f"{fault.count} {fault.reason}" for fault in damaged)
-        raise Refused(
-            Reason.CORRUPT_PICTURE,
-            f"camera {name}: {pictures.corrupt} of {pictures.found} pictures are damaged ({faults};"
-            f" the first is {damaged[0].where}); at most {limit:.0%} may be "
-            "(filtering.max_corrupt_fraction)",
-        )
-    if not pictures.members:
-        raise Refused(
-            Reason.BAD_STAMPS,
-            f"camera {name}: none of its {pictures.found} pictures has a time as its name "
-            f"(the first is {pictures.faults[0].where}); name them like 1764167571671577.jpg",
-        )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from lerobot_pipelines.config.schema import LayoutConfig
 from lerobot_pipelines.model import EpisodeSource, Fault, Member
 from lerobot_pipelines.recordings.layout import (
+    CSV_SUFFIX,
     PARQUET_SUFFIX,
+    TABLE_SUFFIXES,
     EpisodeLayout,
     Place,
     Section,
+    foreign_kind,
     is_data,
     is_ignored,
 )
@@ -26,6 +30,9 @@ class FolderFiles:
     cameras: dict[str, list[Member]] = field(default_factory=dict)
     metadata: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    # What nothing reads: the first file of each kind, and how many there are.
+    unread: dict[str, str] = field(default_factory=dict)
+    unread_counts: Counter[str] = field(default_factory=Counter)
 
 
 def sort_files(source: EpisodeSource, layout: LayoutConfig) -> FolderFiles:
@@ -34,14 +41,19 @@ def sort_files(source: EpisodeSource, layout: LayoutConfig) -> FolderFiles:
     files = FolderFiles()
     left_out: dict[tuple[str, str], list[str]] = {}
     seen: set[Place] = set()
+    places = episode.places(member.path for member in source.members)
+    twins = frozenset(places.values())
     for member in sorted(source.members, key=lambda member: member.path.encode()):
         path = member.path
         if episode.is_metadata(path):
             files.metadata.append(path)
             continue
-        place = episode.place(path)
-        stream, reason = _fault_of(place, path, seen)
-        if reason is not None:
+        place = places.get(path)
+        stream, reason = _fault_of(place, path, seen, twins)
+        if reason == "not_data" and (kind := foreign_kind(path)) is not None:
+            files.unread.setdefault(kind, path)
+            files.unread_counts[kind] += 1
+        elif reason is not None:
             left_out.setdefault((stream, reason), []).append(path)
         elif place is not None:
             seen.add(place)
@@ -61,7 +73,9 @@ def described(choices: Mapping[str, object] | Sequence[str]) -> str:
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
-def _fault_of(place: Place | None, path: str, seen: set[Place]) -> tuple[str, str | None]:
+def _fault_of(
+    place: Place | None, path: str, seen: set[Place], twins: Set[Place]
+) -> tuple[str, str | None]:
     """The stream concerned ("" if none) and why a file is left out; None if it is not."""
     inner = path if place is None else place.path
     stream = inner.rpartition("/")[0] if place is not None else ""
@@ -71,8 +85,12 @@ def _fault_of(place: Place | None, path: str, seen: set[Place]) -> tuple[str, st
         return stream, "not_data"
     if place.section is Section.IMAGES and not stream:
         return stream, "in_no_camera_folder"
-    # The same file in both layouts: one of them is a leftover.
-    return stream, "second_layout" if place in seen else None
+    # The same file in both layouts, or as CSV too: one of them is a leftover or a copy.
+    if place in seen:
+        return stream, "second_layout"
+    is_csv = place.section is Section.JOINTS and inner.lower().endswith(CSV_SUFFIX)
+    twin = place._replace(path=stream_name(inner) + PARQUET_SUFFIX)
+    return stream, "second_format" if is_csv and twin in twins else None
 
 
 def _add(files: FolderFiles, place: Place, member: Member) -> None:
@@ -82,7 +100,16 @@ def _add(files: FolderFiles, place: Place, member: Member) -> None:
         files.joints[place.path] = member.path
 
 
-def parquet_path(files: FolderFiles, name: str) -> str:
+def joints_path(files: FolderFiles, name: str) -> str:
     """The path below the joints folder that a configuration's ``file`` or name means."""
     name = name.strip("/")
-    return name if name in files.joints or name.endswith(PARQUET_SUFFIX) else name + PARQUET_SUFFIX
+    if name in files.joints or name.lower().endswith(TABLE_SUFFIXES):
+        return name
+    paths = [name + suffix for suffix in TABLE_SUFFIXES]
+    return next((path for path in paths if path in files.joints), paths[0])
+
+
+def stream_name(path: str) -> str:
+    """What a joints file's only stream is called: its path without suffix."""
+    end = next((s for s in TABLE_SUFFIXES if path.lower().endswith(s)), "")
+    return path[: len(path) - len(end)]

@@ -25,10 +25,14 @@ UPLOADING_NAME = "_PUBLISHING"
 MARKER_NAME = "_READY"
 ROS2_METADATA_NAME = "metadata.yaml"
 PARQUET_SUFFIX = ".parquet"
+CSV_SUFFIX = ".csv"
+# Files of columns: joints, and stamps of pictures.
+TABLE_SUFFIXES = (PARQUET_SUFFIX, CSV_SUFFIX)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
-# A camera recorded as a video, and what lies beside it with the moment of each picture.
 VIDEO_SUFFIXES = (".mp4", ".mkv")
+# What lies beside a video, or beside pictures that are numbered, with the moment of each picture.
 STAMPS_NAME = "stamps.parquet"
+STAMPS_NAMES = (STAMPS_NAME, "stamps.csv")
 
 ROS1_SUFFIX = ".bag"
 ROS2_SUFFIXES = (".db3", ".db3.zstd")
@@ -36,6 +40,22 @@ MCAP_SUFFIXES = (".mcap", ".mcap.zstd")
 BAG_SUFFIXES = (ROS1_SUFFIX, *ROS2_SUFFIXES, *MCAP_SUFFIXES)
 # A bag whose recorder has not finished, or died. Never taken from a bucket; read when named.
 ACTIVE_SUFFIX = ".active"
+
+# What else people keep joints and pictures in: named where it is found, never read.
+_FOREIGN = {
+    **dict.fromkeys((".hdf5", ".h5", ".hdf"), "HDF5"),
+    **dict.fromkeys((".npz", ".npy"), "a NumPy array"),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), "a Python pickle"),
+    **dict.fromkeys((".svo", ".svo2"), "a ZED recording"),
+    **dict.fromkeys((".avi", ".mov", ".webm", ".m4v"), "a video that is neither .mp4 nor .mkv"),
+    **dict.fromkeys((".xlsx", ".xls"), "an Excel workbook"),
+    **dict.fromkeys((".feather", ".arrow"), "an Arrow file"),
+    ".mat": "a MATLAB file",
+    ".tfrecord": "a TFRecord",
+    ".rrd": "a Rerun recording",
+}
+# Those of them that hold a whole recording, as a bag does.
+FOREIGN_RECORDINGS = (".hdf5", ".h5", ".hdf", ".svo", ".svo2", ".tfrecord", ".rrd")
 
 # What browsers, copy tools, editors and recorders call a file that is not finished.
 _UNFINISHED_SUFFIXES = (
@@ -70,11 +90,16 @@ def is_data(name: str, section: Section | None) -> bool:
     """A file that a reader looks into; ``section`` is None outside of joints and images."""
     name = name.lower()
     if section is Section.JOINTS:
-        return name.endswith(PARQUET_SUFFIX)
+        return name.endswith(TABLE_SUFFIXES)
     if section is Section.IMAGES:
-        is_stamps = name.rpartition("/")[2] == STAMPS_NAME
+        is_stamps = name.rpartition("/")[2] in STAMPS_NAMES
         return name.endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)) or is_stamps
     return is_bag(name) or name == ROS2_METADATA_NAME
+
+
+def foreign_kind(name: str) -> str | None:
+    """What a file is that may hold joints or pictures and that no reader reads; None otherwise."""
+    return next((kind for end, kind in _FOREIGN.items() if name.lower().endswith(end)), None)
 
 
 def container_of(members: Iterable[Member]) -> str:
@@ -84,7 +109,9 @@ def container_of(members: Iterable[Member]) -> str:
     """
     names = [member.path.rpartition("/")[2].lower() for member in members]
     stems = [name.removesuffix(ACTIVE_SUFFIX) for name in names]
-    if any(name.endswith(PARQUET_SUFFIX) for name in names):
+    are_pictures = any(name.endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)) for name in names)
+    are_tables = any(name.endswith(CSV_SUFFIX) for name in names)
+    if any(name.endswith(PARQUET_SUFFIX) for name in names) or (are_tables and are_pictures):
         return "folder"
     if any(stem.endswith(ROS1_SUFFIX) for stem in stems):
         return "ros1"
@@ -93,12 +120,20 @@ def container_of(members: Iterable[Member]) -> str:
         return "ros2"
     if any(stem.endswith(MCAP_SUFFIXES) for stem in stems):
         return "mcap"
-    if any(name.endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)) for name in names):
+    if are_pictures or are_tables:
         return "folder"
+    expected = (
+        "joints (.parquet, .csv) with images (.jpg, .jpeg, .png), or a bag (.bag, .db3, .mcap)"
+    )
+    for name in names:
+        if kind := foreign_kind(name):
+            raise Refused(
+                Reason.UNSUPPORTED,
+                f"{name} is {kind}, which is not read; export it as {expected}",
+            )
     raise Refused(
         Reason.UNSUPPORTED,
-        f"none of the {len(names)} files is a recording: expected are joints (.parquet) with "
-        "images (.jpg, .jpeg, .png), or a bag (.bag, .db3, .mcap)",
+        f"none of the {len(names)} files is a recording: expected are {expected}",
     )
 
 
@@ -138,6 +173,23 @@ class EpisodeLayout:
         section, inner = found
         return Place(section, f"{inner}/{name}" if inner else name)
 
+    def places(self, paths: Iterable[str]) -> dict[str, Place]:
+        """The place of each file that has one.
+
+        Of an episode without a folder of joints, or without one of images, the files of that kind
+        that lie in it otherwise: ``episode_1/joints.parquet``, ``episode_1/cam_high/17.jpg``.
+        """
+        paths = list(paths)
+        found = {path: place for path in paths if (place := self.place(path)) is not None}
+        there = {place.section for place in found.values() if is_data(place.path, place.section)}
+        inner = self.key + "/" if self.key else ""
+        for path in paths:
+            if path not in found and path.startswith(inner):
+                section = _loose_section(path[len(inner) :])
+                if section is not None and section not in there:
+                    found[path] = Place(section, path[len(inner) :])
+        return found
+
     def is_metadata(self, path: str) -> bool:
         """``metadata.json`` at the episode's level: of the episode or of one of its sections."""
         folder, _, name = path.rpartition("/")
@@ -157,6 +209,16 @@ class EpisodeLayout:
             if folder.startswith(f"{prefix}/"):
                 return section, folder[len(prefix) + 1 :]
         return None
+
+
+def _loose_section(path: str) -> Section | None:
+    """What a file is for that lies in an episode and in neither of its folders."""
+    folder, _, name = path.rpartition("/")
+    if name.lower() in STAMPS_NAMES:
+        return Section.IMAGES if folder else None
+    if is_data(name, Section.JOINTS):
+        return Section.JOINTS
+    return Section.IMAGES if folder and is_data(name, Section.IMAGES) else None
 
 
 def section_names(layout: LayoutConfig) -> dict[Section, str]:

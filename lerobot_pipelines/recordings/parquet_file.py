@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from lerobot_pipelines.recordings.columns import (
     stamp_column,
     value_columns,
 )
+from lerobot_pipelines.recordings.layout import CSV_SUFFIX
 from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.stamps import Numbers, stamps_of_numbers
 
@@ -41,6 +42,7 @@ class Samples:
     stamps: Stamps
     values: Vectors
     element_names: tuple[str, ...]
+    columns: tuple[str, ...]  # that the values are from
     rows: int
     dropped: dict[str, int]
     time_column: str
@@ -55,20 +57,31 @@ class ParquetFile:
         import pyarrow.parquet as pq
 
         self.shown = shown
+        self.lost_rows = 0  # of the last table read, which could not be
         self._path = path
         with self._intact():
             self._file = pq.ParquetFile(path)
-            self.columns = tuple(_columns(self._file.schema_arrow))
+            self.columns = tuple(columns_of(self._file.schema_arrow))
 
-    def samples(self, stream: StreamConfig | None, unit: str = "auto") -> Samples:
+    def samples(
+        self,
+        stream: StreamConfig | None,
+        unit: str = "auto",
+        columns: Sequence[str] | None = None,
+    ) -> Samples:
         """The samples of a stream, in the file's units. None: what the file seems to hold.
 
-        ``unit`` is that of the stamps; "auto" detects it by magnitude. Raises ``Refused`` for
+        ``unit`` is that of the stamps; "auto" detects it by magnitude. ``columns`` says which
+        hold the values, else the configuration or their names do. Raises ``Refused`` for
         missing columns (missing_field), stamps without a meaning (bad_stamps) and damaged content
         (corrupt_container).
         """
         time, named_unit = stamp_column(self.columns, self.shown)
-        selection = value_columns(self.columns, stream, self.shown)
+        selection = (
+            value_columns(self.columns, stream, self.shown)
+            if columns is None
+            else Selection(tuple(columns))
+        )
         table = self._table([time.name, *selection.names])
         if time.kind is ColumnKind.MOMENT:
             stamps, usable = _stamps_of_moments(table.column(time.name))
@@ -84,7 +97,7 @@ class ParquetFile:
         rows = kept[in_time.order]
         dropped = {
             "bad_stamp": int(np.count_nonzero(~usable)),
-            "wrong_length": int(np.count_nonzero(usable & ~regular)),
+            "wrong_length": int(np.count_nonzero(usable & ~regular)) + self.lost_rows,
             "non_finite": int(np.count_nonzero(usable & regular & ~finite)),
             "duplicate_stamp": in_time.repeated,
             "stray_stamp": len(in_time.strays),
@@ -93,7 +106,8 @@ class ParquetFile:
             stamps=stamps[rows],
             values=np.ascontiguousarray(values[rows]),
             element_names=names,
-            rows=len(stamps),
+            columns=_used(selection, names),
+            rows=len(stamps) + self.lost_rows,
             dropped={reason: count for reason, count in dropped.items() if count},
             time_column=time.name,
             time_unit=unit,
@@ -105,6 +119,12 @@ class ParquetFile:
         ``samples`` does, and (bad_stamps) for a row without a usable one."""
         time, named_unit = stamp_column(self.columns, self.shown)
         column = self._table([time.name]).column(time.name)
+        if self.lost_rows:
+            raise Refused(
+                Reason.BAD_STAMPS,
+                f"{self.shown} has {self.lost_rows} rows that are cut off or have another number "
+                "of columns, or its last line has no end; write it again",
+            )
         if time.kind is ColumnKind.MOMENT:
             stamps, usable = _stamps_of_moments(column)
             unit = "datetime"
@@ -116,6 +136,10 @@ class ParquetFile:
         if not usable.all():
             raise Refused(Reason.BAD_STAMPS, f"{self.shown} has rows without a moment")
         return stamps, unit
+
+    def values(self, name: str) -> list[Any]:
+        """The values of one column as they are, e.g. texts; None where there is none."""
+        return list(self._table([name]).column(name).to_pylist())
 
     def close(self) -> None:
         self._file.close()
@@ -150,7 +174,13 @@ class ParquetFile:
             raise _corrupt(self._path, self.shown, error) from error
 
 
-def _columns(schema: pa.Schema) -> Iterator[Column]:
+def _used(selection: Selection, elements: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that a slice leaves any element of."""
+    left = {*elements, *(name.rpartition("_")[0] for name in elements)}
+    return tuple(name for name in selection.names if name in left)
+
+
+def columns_of(schema: pa.Schema) -> Iterator[Column]:
     import pyarrow.types as types
 
     numeric = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
@@ -247,7 +277,10 @@ def _corrupt(path: Path, shown: str, error: Exception) -> Refused:
         size = stream.seek(0, 2)
     if pointer := pointer_fault(path):
         return Refused(Reason.CORRUPT_CONTAINER, f"{shown} {pointer}")
-    if size == 0:
+    if shown.lower().endswith(CSV_SUFFIX):
+        cause = " ".join(str(error).split())[:100]
+        fault = f"cannot be read as CSV ({cause})"
+    elif size == 0:
         fault = "is empty (0 bytes)"
     elif head == b"PAR1":
         cause = " ".join(str(error).split())[:100]

@@ -7,13 +7,17 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lerobot_pipelines.errors import ContentChanged
+from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import Fault, Member, Stamps
 from lerobot_pipelines.recordings.chronology import Chronology, in_order_of_stamps
-from lerobot_pipelines.recordings.stamps import stamps_of_names
+from lerobot_pipelines.recordings.name_forms import NameStamps
 
 HEAD_BYTES, TAIL_BYTES = 8, 64
 # Metadata (EXIF with a thumbnail) may come before the size.
@@ -44,6 +48,8 @@ class CameraFiles:
     details: dict[str, Any]
     chronology: Chronology
     video: Member | None = None  # where the pictures are those of a video, see ``video_file``
+    packets: NDArray[np.int64] | None = None  # and which of the video's each is (n,)
+    intake: tuple[IntakeEntry, ...] = ()
 
     @property
     def corrupt(self) -> int:
@@ -51,16 +57,19 @@ class CameraFiles:
 
 
 def read_camera(
-    root: Path, name: str, members: Sequence[Member], unit: str, what: str
+    root: Path,
+    name: str,
+    members: Sequence[Member],
+    moments: NameStamps,
+    intake: tuple[IntakeEntry, ...] = (),
 ) -> CameraFiles:
-    """Order a camera's pictures by the stamps in their names, and leave out what is none.
+    """Order a camera's pictures by their moments (of ``members``), and leave out what is none.
 
     Each file's first and last bytes are looked at, so that alignment never chooses a picture that
-    an upload or a recorder cut off. Raises ``Refused`` (bad_stamps) for names that are no moments,
-    ``ContentChanged`` for a file that is gone or has another size than its member.
+    an upload or a recorder cut off. Raises ``ContentChanged`` for a file that is gone or has
+    another size than its member.
     """
-    stems = [PurePosixPath(member.path).stem for member in members]
-    stamps, unit, usable = stamps_of_names(stems, unit, what)
+    stamps, unit, usable, _ = moments
     left_out: dict[str, list[str]] = {}
     encodings: dict[int, str] = {}
     for i, member in enumerate(members):
@@ -95,6 +104,7 @@ def read_camera(
         ),
         details=details,
         chronology=in_time,
+        intake=intake,
     )
 
 

@@ -41,9 +41,6 @@ _TIME_WORDS = (
     *("header_stamp", "header_timestamp", "receive_time", "recv_time", "log_time", "host_time"),
 )
 
-# 1764167571671577 and 1764167571.671577, alone or after a prefix as in cam_high_1764167571671577.
-_NUMBER = re.compile(r"(?:.*[^0-9.])?(\d+)(?:\.(\d+))?", re.ASCII | re.DOTALL)
-
 
 class TimeColumn(NamedTuple):
     name: str
@@ -126,7 +123,7 @@ def stamps_of_numbers(
             )
     else:
         if unit == "auto":
-            unit = fallback or _refuse_unit(what, float(np.median(numbers[usable])))
+            unit = fallback or refuse_unit(what, float(np.median(numbers[usable])))
         low, high = -_INT64_MAX // UNIT_NS[unit], _INT64_MAX // UNIT_NS[unit]
     usable = usable & _in_range(numbers, low, high)
     kept = np.where(usable, numbers, 0)
@@ -138,37 +135,6 @@ def stamps_of_numbers(
     return whole.astype(np.int64) * UNIT_NS[unit] + fraction, unit, usable
 
 
-def stamps_of_names(
-    stems: Sequence[str], unit: str, what: str
-) -> tuple[Stamps, str, NDArray[np.bool_]]:
-    """Stamps in ns from file names without suffix, exact to the last digit.
-
-    A stem is a decimal number, alone or after a prefix. Like ``stamps_of_numbers`` otherwise, also
-    in what it raises.
-    """
-    numbers = [_NUMBER.fullmatch(stem) for stem in stems]
-    parsed = [(int(n[1]), n[2] or "") if n and int(n[1]) < _INT64_MAX else None for n in numbers]
-    wholes = sorted(number[0] for number in parsed if number is not None)
-    stamps = np.zeros(len(stems), np.int64)
-    usable = np.zeros(len(stems), np.bool_)
-    if not wholes:
-        return stamps, unit, usable
-    low, high = 0, _INT64_MAX
-    if unit == "auto":
-        unit = detect_unit(np.array(wholes), what) or _refuse_unit(what, wholes[len(wholes) // 2])
-        low, high = FIRST_PLAUSIBLE_NS, LAST_PLAUSIBLE_NS
-    for i, number in enumerate(parsed):
-        if number is None:
-            continue
-        whole, fraction = number
-        scale = 10 ** len(fraction)
-        ns = (whole * scale + int(fraction or "0")) * UNIT_NS[unit]
-        rounded = (2 * ns + scale) // (2 * scale)
-        if low <= rounded < high:
-            stamps[i], usable[i] = rounded, True
-    return stamps, unit, usable
-
-
 def _plausible(unit: str) -> tuple[int, int]:
     return FIRST_PLAUSIBLE_NS // UNIT_NS[unit], LAST_PLAUSIBLE_NS // UNIT_NS[unit]
 
@@ -178,7 +144,8 @@ def _in_range(numbers: Numbers, low: int, high: int) -> NDArray[np.bool_]:
         return (numbers >= low) & (numbers < high)
 
 
-def _refuse_unit(what: str, typical: float) -> NoReturn:
+def refuse_unit(what: str, typical: float) -> NoReturn:
+    """Raises ``Refused`` (bad_stamps) for numbers that are moments in no unit."""
     raise Refused(
         Reason.BAD_STAMPS,
         f"{what}: {typical:.6g} is no moment between 2000 and 2100 in s, ms, us or ns; if the "

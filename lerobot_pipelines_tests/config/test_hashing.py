@@ -41,6 +41,7 @@ def test_hashes_are_64_hex_digits_and_differ_between_stages(demo: DatasetConfig)
         (0, "cameras.cam_left.folder", "other"),
         (0, "cameras.cam_left.topic", "/cam"),
         (0, "cameras.cam_left.clock", "header"),
+        (0, "cameras.cam_left.rate_hz", 25),
         (0, "layout.joints", "j"),
         (0, "layout.images", "i"),
         (1, "streams.left_slave.strategy", "linear"),

@@ -35,6 +35,8 @@ BASE = "{name: cam_high, role: base}"
         ("[{name: ..}]", "cameras[0].name", 'holds the part ".."'),
         ("[{name: a, folder: ../x}]", "cameras[0].folder", 'holds the part ".."'),
         ("[{name: a, depth_range_m: [2, 1]}]", "cameras[0].depth_range_m", "is no range"),
+        ("[{name: a, start_s: 0}]", "cameras[0].start_s", "without rate_hz"),
+        ("[{name: a, rate_hz: 25, start_s: 1.0e+19}]", "cameras[0].start_s", "counts seconds"),
         ("[{name: a, role: bas}]", "cameras[0].role", 'did you mean "base"?'),
     ],
 )

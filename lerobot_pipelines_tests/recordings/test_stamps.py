@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.recordings.name_forms import stamps_of_names
 from lerobot_pipelines.recordings.stamps import (
     FIRST_PLAUSIBLE_NS,
     LAST_PLAUSIBLE_NS,
     UNIT_NS,
-    stamps_of_names,
     stamps_of_numbers,
     time_column,
 )
@@ -35,7 +35,7 @@ def test_integers_of_any_unit_come_out_exact(moments: list[int], unit: str) -> N
 @given(MOMENTS, UNITS)
 def test_names_of_any_unit_come_out_exact(moments: list[int], unit: str) -> None:
     stems = [str(moment // UNIT_NS[unit]) for moment in moments]
-    stamps, detected, usable = stamps_of_names(stems, "auto", "x")
+    stamps, detected, usable, _ = stamps_of_names(stems, "auto", "x")
     assert detected == unit
     assert usable.all()
     assert stamps.tolist() == [moment // UNIT_NS[unit] * UNIT_NS[unit] for moment in moments]
@@ -44,7 +44,7 @@ def test_names_of_any_unit_come_out_exact(moments: list[int], unit: str) -> None
 @given(MOMENTS)
 def test_decimal_seconds_in_names_lose_nothing(moments: list[int]) -> None:
     stems = [f"{moment // 10**9}.{moment % 10**9:09d}" for moment in moments]
-    stamps, detected, _ = stamps_of_names(stems, "auto", "x")
+    stamps, detected, _, _ = stamps_of_names(stems, "auto", "x")
     assert detected == "s"
     assert stamps.tolist() == moments
 
@@ -107,7 +107,7 @@ def test_missing_infinite_and_impossible_stamps_are_marked() -> None:
 
 def test_names_without_a_time_are_marked() -> None:
     stems = ["1764167571000000", "thumbnail", "", "frame_1764167571000001", "17", "9" * 60]
-    stamps, unit, usable = stamps_of_names(stems, "auto", "x")
+    stamps, unit, usable, _ = stamps_of_names(stems, "auto", "x")
     assert unit == "us"
     assert usable.tolist() == [True, False, False, True, False, False]
     assert stamps[3] - stamps[0] == 1000
