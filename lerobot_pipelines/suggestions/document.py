@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lerobot_pipelines.model import Clock
+from lerobot_pipelines.model import Clock, StreamReport
 from lerobot_pipelines.suggestions.candidates import Kind
 from lerobot_pipelines.suggestions.draft import DEFAULT_TOLERANCE_MS, Chosen, Draft, LeftOut
 from lerobot_pipelines.suggestions.subject import Subject
@@ -96,6 +96,8 @@ def _stream(one: Chosen, kind: str) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     if one.candidate.field is not None:
         asked["field"] = one.candidate.field
+    if columns := one.candidate.report.details.get("columns"):
+        asked["columns"] = list(columns)
     if one.candidate.joint_names is not None:
         asked["joint_names"] = list(one.candidate.joint_names)
     return {"name": one.name, **_origin(one, "file"), **asked, "kind": kind, **_tolerances(one)}
@@ -104,12 +106,17 @@ def _stream(one: Chosen, kind: str) -> dict[str, Any]:
 def _origin(one: Chosen, of_folders: str) -> dict[str, Any]:
     report = one.candidate.report
     if report.clock is Clock.FILE:
-        name = report.name
-        if of_folders == "file":
-            name += report.origin[report.origin.rfind(".") :] if "." in report.origin else ""
-        return {of_folders: name}
+        return {of_folders: _file(report) if of_folders == "file" else report.name}
     clock = {"clock": "header"} if one.clock is Clock.HEADER else {}
     return {"topic": report.origin, **clock}
+
+
+def _file(report: StreamReport) -> str:
+    """The file below the joints folder: the stream's name, short of what tells several streams of
+    one file apart, and the suffix."""
+    stem, dot, suffix = report.origin.rpartition(".")
+    name = report.name if stem.endswith(report.name) else report.name.rpartition(".")[0]
+    return f"{name}{dot}{suffix}" if name and dot else report.origin
 
 
 def _tolerances(one: Chosen) -> dict[str, Any]:

@@ -32,6 +32,8 @@ MAX_TOLERANCE_MS = 200.0
 # Of a depth camera's distances: with more past the farthest kept the unit must be another one.
 MAX_BEYOND = 0.5
 
+_HOLES = {Reason.GAP: "There is a hole", Reason.CLOCK_STEP: "A clock was set while recording"}
+
 # What a person should know of the recording before reading on, beside what is left out.
 _REMARKED = frozenset({IntakeCode.UNUSED, IntakeCode.UNREAD})
 
@@ -119,10 +121,10 @@ def _changed(draft: Draft, trial: Trial) -> Draft | None:
     if refusal.reason is Reason.RATE_MISMATCH and draft.timeline == "base":
         told = "The base camera's frames come too unevenly for a row each: rows are resampled."
         return replace(draft, timeline="uniform", notes=(*draft.notes, told))
-    if refusal.reason is Reason.GAP and draft.gap_policy == "fail":
+    if refusal.reason in _HOLES and draft.gap_policy == "fail":
         told = (
-            f"There is a hole: {refusal.message.partition(';')[0]}. Each side of a hole becomes "
-            "an episode of its own (filtering.gap_policy)."
+            f"{_HOLES[refusal.reason]}: {refusal.message.partition(';')[0]}. Each side becomes an "
+            "episode of its own (filtering.gap_policy)."
         )
         return replace(draft, gap_policy="split", notes=(*draft.notes, told))
     if refusal.reason is Reason.NO_OVERLAP:
