@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,7 +17,7 @@ from lerobot_pipelines.defs import naming
 from lerobot_pipelines.defs.assemble import build_defs
 from lerobot_pipelines.defs.resources import PipelineResource
 from lerobot_pipelines.errors import NotMadeYet, Reason, Refused, StoreRejected, Transient
-from lerobot_pipelines.pipeline.checks import CHECK_NAMES
+from lerobot_pipelines.pipeline.checks import CHECK_NAMES, NO_WARNINGS
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.recordings.synth import SynthCamera, SynthSpec, write_recording
 from lerobot_pipelines_tests.conftest import demo_config
@@ -121,6 +122,20 @@ def test_every_promise_is_a_check_of_the_episode(room: Room) -> None:
     assert {e.check_name for e in evaluations} == set(CHECK_NAMES)
     assert {e.partition for e in evaluations} == {FIRST}
     assert all(e.passed and e.blocking for e in evaluations)
+
+
+def test_the_intake_report_is_on_the_partition_and_its_warnings_warn(room: Room) -> None:
+    folder = room.bucket / "raw" / "images" / "block" / "episode_1" / "cam_left"
+    shutil.copy(next(folder.glob("*.jpg")), folder / "thumbnail.jpg")
+    result = room.run(partition=FIRST)
+    assert result.success
+    shown = room.metadata(naming.RAW, FIRST)
+    assert shown["warnings"].value == 1
+    intake: Any = shown["intake"].value
+    assert [r.data["severity"] for r in intake.records if r.data["code"] == "fault"] == ["warning"]
+    (doubt,) = [e for e in result.get_asset_check_evaluations() if e.check_name == NO_WARNINGS]
+    assert (doubt.passed, doubt.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "cam_left" in str(doubt.description)
 
 
 def test_a_broken_promise_fails_the_run_and_keeps_the_episode_out(
