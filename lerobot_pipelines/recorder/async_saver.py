@@ -36,7 +36,7 @@ class _Job:
 class AsyncEpisodeSaver:
     """Saves episodes of ``dataset`` in the background.
 
-    ``dataset`` is a ``LeRobotDataset`` (0.3 or 0.4) or any object whose ``save_episode(buffer)``
+    ``dataset`` is a ``LeRobotDataset`` (0.3 to 0.6) or any object whose ``save_episode(buffer)``
     saves an episode whole or raises. At most ``max_queue_size`` episodes and ``max_queue_bytes``
     of their arrays wait. A save that takes longer than ``save_timeout`` seconds is reported as
     failed; those behind it begin once it returns, for two saves at a time would spoil the dataset.
@@ -70,13 +70,14 @@ class AsyncEpisodeSaver:
         self._stopping = False
         self._releasing = threading.Lock()
         self._detached = False
+        self._process_ends = False
         self._worker: threading.Thread | None = None
         for index, payload in self._target.attach():
             self._waiting.append(_Job(index, payload, 0))
             self._submitted += 1
         leave_orderly_on_sigterm()
         self._start_worker()
-        finish_before_exit(self.stop)
+        finish_before_exit(self._stop_at_exit)
 
     def submit_episode(self, episode_buffer: Any, episode_index: int) -> bool:
         """Hand an episode over. True: it is saved in the background, and its result will say how.
@@ -284,8 +285,16 @@ class AsyncEpisodeSaver:
             if self._detached:
                 return
             self._detached = True
-            self._target.detach()
-        need_not_finish(self.stop)
+            if self._process_ends:
+                self._target.leave()
+            else:
+                self._target.detach()
+        need_not_finish(self._stop_at_exit)
+
+    def _stop_at_exit(self) -> None:
+        """Save what was submitted while the process ends."""
+        self._process_ends = True
+        self.stop()
 
 
 def _sentence(fault: BaseException) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 
 from lerobot_pipelines.recorder.async_saver import AsyncEpisodeSaver
 from lerobot_pipelines.recorder.endings import wait_before_endings
+from lerobot_pipelines.recorder.lerobot_versions import recording_part
 from lerobot_pipelines.recorder.results import EpisodeResult, SaveFailed, SaverStatus
+from lerobot_pipelines.recorder.target import is_lerobot
 
 _log = logging.getLogger(__name__)
 
@@ -39,19 +41,21 @@ def enable_async_saving(
     return saver
 
 
-def save_episode_async(dataset: Any, episode_data: Any = None) -> bool:
-    """Hand over ``episode_data``, or what ``add_frame`` collected, and give it a fresh buffer.
+def save_episode_async(dataset: Any, episode_buffer: Any = None) -> bool:
+    """Hand over ``episode_buffer``, or what ``add_frame`` collected, and give it a fresh buffer.
 
-    True: it is saved in the background. False: the queue was full, so it was saved in place. Either
-    way ``get_async_save_results`` has the result. Raises ``RuntimeError`` if not enabled.
+    True: the episode was taken over, to be saved in the background, or, where the queue was full,
+    saved in place; ``get_async_save_results`` says how it ended. False: the saver was stopped and
+    nothing was touched; ``save_episode`` saves it then. Raises ``RuntimeError`` if not enabled.
     """
     saver = _enabled(dataset)
-    buffer = dataset.episode_buffer if episode_data is None else episode_data
+    if saver.is_released:
+        return False
+    buffer = _recording(dataset).episode_buffer if episode_buffer is None else episode_buffer
     index = _index_of(buffer, saver)
-    if saver.submit_episode(buffer, index):
-        return True
-    saver.save_in_place(buffer, index)
-    return False
+    if not saver.submit_episode(buffer, index):
+        saver.save_in_place(buffer, index)
+    return True
 
 
 def save_episode(dataset: Any, episode_data: Any = None, **options: Any) -> None:
@@ -64,7 +68,7 @@ def save_episode(dataset: Any, episode_data: Any = None, **options: Any) -> None
         disable_async_saving(dataset)
         dataset.save_episode(*([] if episode_data is None else [episode_data]), **options)
         return
-    buffer = dataset.episode_buffer if episode_data is None else episode_data
+    buffer = _recording(dataset).episode_buffer if episode_data is None else episode_data
     result = saver.save_in_place(buffer, _index_of(buffer, saver))
     if not result.success:
         raise SaveFailed(f"episode {result.episode_index} was not saved: {result.error}")
@@ -85,12 +89,14 @@ def get_async_save_results(dataset: Any, timeout: float = 0.0) -> list[EpisodeRe
     return _enabled(dataset).get_results(timeout)
 
 
-def disable_async_saving(dataset: Any, wait: bool = True, timeout: float | None = None) -> bool:
+def disable_async_saving(
+    dataset: Any, wait_for_completion: bool = True, timeout: float | None = None
+) -> bool:
     """Make the dataset what it was. See ``AsyncEpisodeSaver.stop``; True also if not enabled."""
     saver = _saver_of(dataset)
     if saver is None:
         return True
-    stopped = saver.stop(wait, timeout)
+    stopped = saver.stop(wait_for_completion, timeout)
     if stopped:
         if (undo := dataset.__dict__.pop(_UNDO_ENDINGS, None)) is not None:
             undo()
@@ -134,6 +140,11 @@ def _wait_for_all(saver: AsyncEpisodeSaver) -> None:
 def _saver_of(dataset: Any) -> AsyncEpisodeSaver | None:
     saver = getattr(dataset, "__dict__", {}).get(_SAVER)
     return saver if isinstance(saver, AsyncEpisodeSaver) else None
+
+
+def _recording(dataset: Any) -> Any:
+    """What holds ``episode_buffer``: lerobot's dataset, or since 0.6 its writer."""
+    return recording_part(dataset)[0] if is_lerobot(dataset) else dataset
 
 
 def _enabled(dataset: Any) -> AsyncEpisodeSaver:

@@ -1,8 +1,9 @@
-"""Saves into a real ``LeRobotDataset`` (0.3, format v2.1; 0.4, format v3.0) from another thread.
+"""Saves into a real ``LeRobotDataset`` (0.3: v2.1; 0.4 to 0.6: v3.0) from another thread.
 
-lerobot saves ``dataset.episode_buffer`` and changes the dataset while it does. Here a shadow of the
-dataset does it: an object of the same class with a buffer of its own; what it learned is copied
-back afterwards. Takes are numbered as they are recorded; the index in the dataset is given when a
+lerobot saves ``episode_buffer`` of the dataset (since 0.6 of its writer, see ``lerobot_versions``;
+here either is "the dataset") and changes the dataset while it does. Here a shadow of the dataset
+does it: an object of the same class with a buffer of its own; what it learned is copied back
+afterwards. Takes are numbered as they are recorded; the index in the dataset is given when a
 take is saved, so a failure leaves no hole. Every v3.0 episode gets files of its own: lerobot's open
 parquet writers make a dataset that cannot be read after a crash, and an mp4 that is rewritten to
 append an episode can lose all of its episodes. Loading knows no difference.
@@ -11,18 +12,24 @@ append an episode can lose all of its episodes. Loading knows no difference.
 from __future__ import annotations
 
 import contextlib
+import copy
+import inspect
 import os
 import shutil
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from lerobot_pipelines.recorder.lerobot_versions import recording_part
 from lerobot_pipelines.recorder.picture_writer import PictureWriter
 from lerobot_pipelines.recorder.spool import Spool, SpooledEpisode, spool_folder
 from lerobot_pipelines.recorder.undo import PICTURES, DatasetUndo
 
 # What belongs to the recording thread; everything else is the shadow's to change.
-_RECORDING = ("episode_buffer", "image_writer", "_streaming_encoder", "batch_encoding_size")
-_REPLACED = ("create_episode_buffer", "clear_episode_buffer", "_get_image_file_path")
+_RECORDING = ("episode_buffer", "image_writer", "_streaming_encoder")
+_REPLACED = ("clear_episode_buffer", "_get_image_file_path")
+# 0.6 ends a writer that is collected as garbage, which the shadow is in the end.
+_ENDED = "_finalized"
 _ONE_FILE_PER_EPISODE = ("data_files_size_in_mb", "video_files_size_in_mb")
 
 
@@ -34,11 +41,13 @@ class LerobotTarget:
     """The dataset, its spool and its pictures. See ``Target``."""
 
     def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-        self._class = type(dataset)
-        self._meta_class = type(dataset.meta)
+        self._dataset, self._names = recording_part(dataset)
+        self._meta = dataset.meta
+        self._class = type(self._dataset)
+        self._meta_class = type(self._meta)
         self._root = Path(dataset.root)
-        self._cameras = list(dataset.meta.camera_keys)
+        self._cameras = list(self._meta.camera_keys)
+        self._replaced = (self._names.create_buffer, *_REPLACED)
         folder = spool_folder(self._root)
         self._spool = Spool(folder)
         self._undo = DatasetUndo(self._root, folder / "undo")
@@ -62,20 +71,22 @@ class LerobotTarget:
             self._spool.discard(take)
             self._undo.forget()
         shutil.rmtree(self._root / PICTURES, ignore_errors=True)
-        self._found = {name: getattr(dataset, name, None) for name in _RECORDING}
+        owned = (*_RECORDING, self._names.batch_size)
+        self._found = {name: getattr(dataset, name, None) for name in owned}
         self._close_writers(dataset)
         self._shadow = object.__new__(self._class)
+        setattr(self._shadow, _ENDED, True)
         if all(hasattr(self._meta_class, name) for name in _ONE_FILE_PER_EPISODE):
-            dataset.meta.__class__ = _one_file_per_episode(self._meta_class)
+            self._meta.__class__ = _one_file_per_episode(self._meta_class)
         left = list(self._spool.submitted())
         numbers = [episode.number for episode in left]
-        self._next_take = max([dataset.meta.total_episodes, *(number + 1 for number in numbers)])
-        self._pictures = PictureWriter(compressed=dataset.meta.image_keys)
+        self._next_take = max([self._meta.total_episodes, *(number + 1 for number in numbers)])
+        self._pictures = PictureWriter(compressed=self._meta.image_keys)
         dataset.image_writer = self._pictures
         if "_streaming_encoder" in dataset.__dict__:
             # It holds one episode at a time, in memory.
             dataset._streaming_encoder = None
-        dataset.create_episode_buffer = self._create_buffer
+        setattr(dataset, self._names.create_buffer, self._create_buffer)
         dataset.clear_episode_buffer = self._clear_buffer
         dataset._get_image_file_path = self._picture_path
         dataset.episode_buffer = self._create_buffer()
@@ -84,19 +95,25 @@ class LerobotTarget:
     def detach(self) -> None:
         dataset = self._dataset
         self._pictures.stop()
-        for name in _REPLACED:
+        for name in self._replaced:
             dataset.__dict__.pop(name, None)
         for name, value in self._found.items():
             if hasattr(dataset, name):
                 setattr(dataset, name, value)
-        dataset.meta.__class__ = self._meta_class
-        if hasattr(self._meta_class, "_close_writer") and dataset.meta.total_episodes:
+        self._meta.__class__ = self._meta_class
+        if hasattr(self._meta_class, "_close_writer") and self._meta.total_episodes:
             # As after opening it again: else lerobot's next save overwrites the newest files,
             # which it believes it still has open.
-            dataset.meta.load_metadata()
-            dataset.latest_episode = dataset.meta.latest_episode = None
-        dataset.episode_buffer = dataset.create_episode_buffer()
+            getattr(self._meta, self._names.load_metadata)()
+            self._meta.latest_episode = None
+            setattr(dataset, self._names.latest_episode, None)
+        dataset.episode_buffer = getattr(dataset, self._names.create_buffer)()
         shutil.rmtree(self._root / PICTURES, ignore_errors=True)
+        self._spool.close()
+
+    def leave(self) -> None:
+        # Making the dataset what it was reads it anew, with threads: too late for these.
+        self._pictures.stop()
         self._spool.close()
 
     def admit(self, buffer: Any, episode_index: int) -> SpooledEpisode:
@@ -114,12 +131,13 @@ class LerobotTarget:
             raise
 
     def save(self, payload: SpooledEpisode) -> int:
-        dataset, shadow, meta = self._dataset, self._shadow, self._dataset.meta
+        dataset, shadow, meta = self._dataset, self._shadow, self._meta
         index: int = meta.total_episodes
         buffer = self._spool.buffer_of(payload)
-        before = {key: value for key, value in dataset.__dict__.items() if key not in _REPLACED}
+        own = (*self._replaced, _ENDED)
+        before = {key: value for key, value in dataset.__dict__.items() if key not in own}
         shadow.__dict__.update(before)
-        shadow.batch_encoding_size = 1
+        setattr(shadow, self._names.batch_size, 1)
         self._undo.begin()
         meta_before = {key: _copied(value) for key, value in meta.__dict__.items()}
         try:
@@ -128,12 +146,12 @@ class LerobotTarget:
             self._undo.commit(payload.number)
         except BaseException:
             for owner in (shadow, meta):
-                _drop_writer(owner)
+                self._drop_writer(owner)
             meta.__dict__.update(meta_before)
             self._undo.undo()
             raise
         for key, value in shadow.__dict__.items():
-            if key not in _RECORDING and value is not before.get(key):
+            if key not in (*self._found, _ENDED) and value is not before.get(key):
                 setattr(dataset, key, value)
         shutil.rmtree(self._root / PICTURES, ignore_errors=True)
         self._spool.discard(payload.number)
@@ -144,7 +162,7 @@ class LerobotTarget:
         self._spool.set_aside(payload, error)
 
     def _save_whole(self, shadow: Any) -> None:
-        if hasattr(self._class, "finalize"):
+        if _takes(self._class.save_episode, "parallel_encoding"):
             # A fork of this process would stop the control loop and inherit its locks.
             self._class.save_episode(shadow, parallel_encoding=False)
         else:
@@ -152,15 +170,24 @@ class LerobotTarget:
         self._close_writers(shadow)
 
     def _close_writers(self, dataset: Any) -> None:
-        """Give the parquet files of 0.4 their footers."""
-        for owner in (dataset, dataset.meta):
-            if hasattr(owner, "_close_writer"):
-                owner._close_writer()
+        """Give the parquet files their footers, from 0.4 on."""
+        for owner, name in ((dataset, self._names.close_writer), (self._meta, "_close_writer")):
+            if hasattr(owner, name):
+                getattr(owner, name)()
+
+    def _drop_writer(self, owner: Any) -> None:
+        """Close a parquet writer whose file goes away; on a full disk that fails too."""
+        for name in self._names.parquet_writers:
+            if (writer := owner.__dict__.get(name)) is not None:
+                with contextlib.suppress(Exception):
+                    writer.close()
+                setattr(owner, name, None)
 
     def _create_buffer(self, episode_index: int | None = None) -> dict[str, Any]:
         """A buffer under a take number that no other has or had, so pictures never mix."""
         number, self._next_take = self._next_take, self._next_take + 1
-        buffer: dict[str, Any] = self._class.create_episode_buffer(self._dataset, number)
+        create = getattr(self._class, self._names.create_buffer)
+        buffer: dict[str, Any] = create(self._dataset, number)
         return buffer
 
     def _clear_buffer(self, delete_images: bool = True) -> None:
@@ -202,6 +229,10 @@ class LerobotTarget:
         return buffer
 
 
+def _takes(function: Any, name: str) -> bool:
+    return name in inspect.signature(function).parameters
+
+
 def _one_file_per_episode(meta_class: type) -> type:
     """Every file is as large as it may get, so lerobot begins the next one."""
     full = property(lambda meta: 0)
@@ -214,13 +245,6 @@ def _copied(value: Any) -> Any:
         return {key: _copied(one) for key, one in value.items()}
     if isinstance(value, list):
         return list(value)
+    if is_dataclass(value):  # the info of 0.6
+        return copy.deepcopy(value)
     return value.copy() if type(value).__name__ == "DataFrame" else value
-
-
-def _drop_writer(owner: Any) -> None:
-    """Close a parquet writer whose file goes away; on a full disk that fails too."""
-    writer = owner.__dict__.get("writer")
-    if writer is not None:
-        with contextlib.suppress(Exception):
-            writer.close()
-        owner.writer = None

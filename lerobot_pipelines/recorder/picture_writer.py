@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections import Counter, deque
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,9 @@ class PictureWriter:
 
     def _write(self, image: Any, path: Path) -> str | None:
         try:
+            if path.suffix != ".png":
+                _write_as_lerobot(image, path)
+                return None
             level = _KEPT if path.parent.name in self._compressed else _PASSING
             data = png(as_rgb(image), level)
             try:
@@ -170,3 +174,11 @@ def png(rgb: NDArray[np.uint8], compress_level: int) -> bytes:
 def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
     checksum = zlib.crc32(data, zlib.crc32(kind))
     return struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)
+
+
+def _write_as_lerobot(image: Any, path: Path) -> None:
+    """What is no PNG (depth, since 0.6) is lerobot's own business. Raises ``OSError``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    import_module("lerobot.datasets.image_writer").write_image(image, path)
+    if not path.exists():  # lerobot logs a failure and goes on
+        raise OSError(f"lerobot could not write {path.name}")

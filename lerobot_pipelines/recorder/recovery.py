@@ -127,7 +127,9 @@ def save_waiting(root: Path, repo_id: str, *, timeout: float | None = None) -> l
     # By name: no requirement of this project, and unknown to its type checker.
     LeRobotDataset = import_module("lerobot.datasets.lerobot_dataset").LeRobotDataset
     if root.exists():
-        dataset = LeRobotDataset(repo_id, root=root)
+        # Since 0.6 a dataset that is opened plainly is for reading.
+        reopen = getattr(LeRobotDataset, "resume", LeRobotDataset)
+        dataset = reopen(repo_id, root=root)
     else:
         info = json.loads((spool_folder(root) / "info.json").read_bytes())
         features = {

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from lerobot_pipelines.recorder.delivery import DeliveryStatus
 
 
 @dataclass(frozen=True, slots=True)
-class EpisodeResult:
-    """The end of one submitted episode.
+class EpisodeResult(Mapping[str, Any]):
+    """The end of one submitted episode; also a mapping of its fields (``result["success"]``).
 
     ``episode_index`` is the one it was submitted under, ``saved_index`` the one it has in the
     dataset (lower, if an episode before it failed) or None. ``duration`` is that of the save in s.
@@ -23,6 +24,20 @@ class EpisodeResult:
     error: str | None = None
     duration: float = 0.0
     saved_index: int | None = None
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in _RESULT_KEYS:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_RESULT_KEYS)
+
+    def __len__(self) -> int:
+        return len(_RESULT_KEYS)
+
+
+_RESULT_KEYS = tuple(field.name for field in fields(EpisodeResult))
 
 
 class SaverStatus(TypedDict):

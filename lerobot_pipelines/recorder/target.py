@@ -18,6 +18,10 @@ class Target(Protocol):
         """Leave the dataset as it was found, with everything that was saved."""
         ...
 
+    def leave(self) -> None:
+        """The process ends: close what is open. Nobody uses the dataset object any more."""
+        ...
+
     def admit(self, buffer: Any, episode_index: int) -> Any:
         """Take the buffer from the recording thread; what is returned goes to ``save``."""
         ...
@@ -53,6 +57,9 @@ class PlainTarget:
         buffer = getattr(self._dataset, "episode_buffer", None)
         if isinstance(buffer, dict) and "episode_index" in buffer:
             buffer["episode_index"] = self._count()
+
+    def leave(self) -> None:
+        pass
 
     def admit(self, buffer: Any, episode_index: int) -> Any:
         if self._next is None:

@@ -48,8 +48,8 @@ def length_of(label: int) -> int:
 
 
 def opened(root: Path) -> Any:
-    if root.exists():
-        return LeRobotDataset(REPO, root=root)
+    if root.exists():  # since 0.6 it is opened to be read unless it says "resume"
+        return getattr(LeRobotDataset, "resume", LeRobotDataset)(REPO, root=root)
     return LeRobotDataset.create(REPO, 30, FEATURES, root=root, robot_type="arm")
 
 
@@ -101,6 +101,32 @@ def with_faults(root: Path, episodes: int, seed: int) -> dict[str, Any]:
         "saved": [k for k, result in enumerate(results) if result.success] + [episodes],
         "failed": [k for k, result in enumerate(results) if not result.success],
         "indices": [result.saved_index for result in results if result.success],
+    }
+
+
+def as_documented(root: Path, episodes: int) -> dict[str, Any]:
+    """The loop that older recorders have, with a queue of one and a slow disk."""
+    dataset = opened(root)
+    enable_async_saving(dataset, max_queue_size=1, save_timeout=300.0)
+    target = dataset._async_episode_saver._target
+    save = target.save
+    target.save = lambda payload: (time.sleep(0.1), save(payload))[1]
+    taken = 0
+    for label in range(episodes):
+        record(dataset, label)
+        success = dataset.save_episode_async()
+        if not success:
+            dataset.save_episode()
+        taken += success
+    assert dataset.wait_for_async_saves(timeout=600)
+    results = dataset.get_async_save_results()
+    assert dataset.disable_async_saving(wait_for_completion=True, timeout=60)
+    if hasattr(dataset, "finalize"):
+        dataset.finalize()
+    return {
+        "taken": taken,
+        "failed": [dict(one) for one in results if not one["success"]],
+        "mapped": [one["episode_index"] for one in results] == list(range(episodes)),
     }
 
 
@@ -208,6 +234,10 @@ _CLASS = (
     *("_save_episode_data", "_save_episode_video"),  # 0.4
 )
 _META = ("save_episode", "_save_episode_metadata", "update_video_info")
+try:
+    from lerobot.datasets import dataset_writer  # since 0.6
+except ImportError:
+    dataset_writer = None
 
 
 def _fail_at_random(chance: random.Random) -> None:
@@ -215,6 +245,9 @@ def _fail_at_random(chance: random.Random) -> None:
     places = [(lerobot_dataset, name) for name in _MODULE]
     places += [(LeRobotDataset, name) for name in _CLASS]
     places += [(lerobot_dataset.LeRobotDatasetMetadata, name) for name in _META]
+    if dataset_writer is not None:
+        places += [(dataset_writer, name) for name in _MODULE]
+        places += [(dataset_writer.DatasetWriter, name) for name in _CLASS]
     for owner, name in places:
         if hasattr(owner, name):
             setattr(owner, name, _failing(getattr(owner, name), chance))
@@ -245,6 +278,8 @@ def main() -> None:
         until_killed(root, order["first"])
     elif what == "recover":
         result = recovered(root)
+    elif what == "loop":
+        result = as_documented(root, order["episodes"])
     elif what == "end":
         result = ended_by_lerobot(root, order["episodes"])
     else:

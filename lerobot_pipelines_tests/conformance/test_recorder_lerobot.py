@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 import lerobot_pipelines
-from lerobot_pipelines.config.schema import Format
-from lerobot_pipelines_tests.conformance.shared import lerobot_python
+from lerobot_pipelines_tests.conformance.shared import lerobot_python_of
 
 pytestmark = [
     pytest.mark.conformance,
     # lerobot takes seconds to import, many times over.
     pytest.mark.timeout(1800),
-    pytest.mark.parametrize("fmt", [Format.V21, Format.V30]),
+    pytest.mark.parametrize("lerobot", ["0.3", "0.4", "0.6"]),
 ]
 
 SCRIPT = Path(__file__).with_name("lerobot_recording.py")
@@ -29,26 +28,26 @@ EPISODES = int(os.environ.get("LEROBOT_PIPELINES_EPISODES", "24"))
 KILLS = int(os.environ.get("LEROBOT_PIPELINES_LEROBOT_KILLS", "2"))
 
 
-def test_random_failures_leave_a_dataset_that_loads_whole(fmt: Format, tmp_path: Path) -> None:
+def test_random_failures_leave_a_dataset_that_loads_whole(lerobot: str, tmp_path: Path) -> None:
     root = tmp_path / "dataset"
-    told = _call(fmt, root, "faults", episodes=EPISODES, seed=5)
+    told = _call(lerobot, root, "faults", episodes=EPISODES, seed=5)
     assert told["failed"], "nothing failed, so nothing was tested"
     assert told["indices"] == list(range(len(told["indices"])))
     assert sorted(told["saved"] + told["failed"]) == list(range(EPISODES + 1))
-    loaded = _call(fmt, root, "load")
+    loaded = _call(lerobot, root, "load")
     assert loaded["faults"] == [] and loaded["wrong_lengths"] == []
     assert loaded["labels"] == told["saved"]
 
 
-def test_kills_at_random_moments_lose_no_submitted_episode(fmt: Format, tmp_path: Path) -> None:
+def test_kills_at_random_moments_lose_no_submitted_episode(lerobot: str, tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     chance = random.Random(3)
     submitted: list[int] = []
     for kill in range(KILLS):
-        submitted += _record_until_killed(fmt, root, 1000 * kill, chance.uniform(0.0, 1.5))
-        told = _call(fmt, root, "recover")
+        submitted += _record_until_killed(lerobot, root, 1000 * kill, chance.uniform(0.0, 1.5))
+        told = _call(lerobot, root, "recover")
         assert told["errors"] == []
-    loaded = _call(fmt, root, "load")
+    loaded = _call(lerobot, root, "load")
     assert loaded["faults"] == [] and loaded["wrong_lengths"] == []
     assert submitted
     # One more may be there, when the kill came before it could be said.
@@ -57,19 +56,29 @@ def test_kills_at_random_moments_lose_no_submitted_episode(fmt: Format, tmp_path
     assert loaded["labels"] == sorted(loaded["labels"])
 
 
-def test_lerobots_own_ending_waits_for_the_episodes_under_way(fmt: Format, tmp_path: Path) -> None:
+def test_lerobots_own_ending_waits_for_the_episodes_under_way(lerobot: str, tmp_path: Path) -> None:
     root = tmp_path / "dataset"
-    told = _call(fmt, root, "end", episodes=4)
+    told = _call(lerobot, root, "end", episodes=4)
     assert told["before"] < 4, "everything was saved already, so nothing was tested"
     assert told["after"] == 4
     assert told["uploads"] == [[4, 4, 4]]
-    loaded = _call(fmt, root, "load")
+    loaded = _call(lerobot, root, "load")
     assert loaded["faults"] == [] and loaded["labels"] == [0, 1, 2, 3]
 
 
-def _record_until_killed(fmt: Format, root: Path, first: int, seconds: float) -> list[int]:
+def test_a_loop_that_saves_faster_than_the_disk_loses_nothing_and_never_raises(
+    lerobot: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "dataset"
+    told = _call(lerobot, root, "loop", episodes=20)
+    assert told == {"taken": 20, "failed": [], "mapped": True}
+    loaded = _call(lerobot, root, "load")
+    assert loaded["faults"] == [] and loaded["labels"] == list(range(20))
+
+
+def _record_until_killed(lerobot: str, root: Path, first: int, seconds: float) -> list[int]:
     process = subprocess.Popen(
-        _command(fmt, root, "record", first=first),
+        _command(lerobot, root, "record", first=first),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -83,9 +92,9 @@ def _record_until_killed(fmt: Format, root: Path, first: int, seconds: float) ->
     return [int(line) for line in told.splitlines() if line.isdigit()]
 
 
-def _call(fmt: Format, root: Path, what: str, **order: Any) -> Any:
+def _call(lerobot: str, root: Path, what: str, **order: Any) -> Any:
     done = subprocess.run(
-        _command(fmt, root, what, **order),
+        _command(lerobot, root, what, **order),
         capture_output=True,
         text=True,
         env=_environment(),
@@ -95,9 +104,9 @@ def _call(fmt: Format, root: Path, what: str, **order: Any) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _command(fmt: Format, root: Path, what: str, **order: Any) -> list[str]:
+def _command(lerobot: str, root: Path, what: str, **order: Any) -> list[str]:
     order |= {"root": str(root), "what": what}
-    return [lerobot_python(fmt), str(SCRIPT), json.dumps(order)]
+    return [lerobot_python_of(lerobot), str(SCRIPT), json.dumps(order)]
 
 
 def _environment() -> dict[str, str]:
