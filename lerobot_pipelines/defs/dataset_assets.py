@@ -75,7 +75,7 @@ def dataset_asset(settings: DatasetConfig) -> dg.AssetsDefinition:
         episodes would leave, or the last one, none does without `allow_removal: true` in the run's
         configuration.
         """
-        from lerobot_pipelines.defs.shown import shown_dataset
+        from lerobot_pipelines.defs.shown_dataset import shown_dataset
 
         with dagster_failures():
             workspace = pipeline.workspace(settings)

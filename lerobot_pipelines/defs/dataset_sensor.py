@@ -149,7 +149,7 @@ def refusal_events(workspace: Workspace, cursor: DatasetCursor) -> list[dg.Asset
 
     Refusals are read once by each process, a bounded number a tick; the event waits for the last.
     """
-    from lerobot_pipelines.defs.shown import shown_refusals
+    from lerobot_pipelines.defs.shown_dataset import shown_refusals
 
     infos = list(workspace.storage.list(failures_folder(workspace)))
     digest = hashlib.sha256()

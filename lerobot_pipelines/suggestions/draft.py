@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lerobot_pipelines.model import Clock
 from lerobot_pipelines.suggestions.candidates import Candidate, Kind
+from lerobot_pipelines.suggestions.short_names import short_names
 from lerobot_pipelines.suggestions.words import SCENE_WORDS, has_word, parts_of
 
 # A label 2 % off the measured rate is refused (alignment.rate_tolerance), and episodes differ.
@@ -27,8 +27,6 @@ _NS_PER_MS = 1e6
 # Rates that cameras are set to; one this near to it is meant.
 _COMMON_HZ = (5, 10, 15, 20, 24, 25, 30, 50, 60, 90, 100, 120)
 _NEAR = 0.025
-# Parts of topics that say nothing of which camera it is.
-_GENERIC = frozenset({"image", "image_raw", "compressed", "color", "rgb", "camera_info"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def draft_of(candidates: Sequence[Candidate]) -> Draft | None:
     steady = [one for one in vectors if one.is_steady]
     if base is None and not steady:
         return None
-    names = _short_names([*cameras, *vectors])
+    names = short_names([*cameras, *vectors])
     fps, timeline, notes = _rate(base, steady)
     states = [_state(one, names, fps) for one in steady if not one.is_command]
     commands = [_state(one, names, fps) for one in steady if one.is_command]
@@ -284,21 +282,3 @@ def _clock_notes(one: Candidate) -> tuple[str, ...]:
     if one.choice.clock is Clock.FILE:
         return told
     return (*told, f"clock: {one.choice.clock}, for {one.choice.evidence}")
-
-
-def _short_names(found: Sequence[Candidate]) -> dict[str, str]:
-    """Stream name -> a short name fit for a LeRobot key; numbered where two would be equal."""
-    names: dict[str, str] = {}
-    for one in found:
-        parts = [part for part in one.name.split("/") if part]
-        useful = [part for part in parts if part.lower() not in _GENERIC] or parts
-        joined = "_".join(useful[-2:])
-        if one.kind is Kind.DEPTH:
-            # lerobot takes a feature with "image" in its name for colours.
-            joined = re.sub("image[_-]?", "", joined, flags=re.IGNORECASE) or "depth"
-        short = re.sub(r"[^A-Za-z0-9_]+", "_", joined).strip("_")[:80] or "stream"
-        name, number = short, 2
-        while name in names.values():
-            name, number = f"{short}_{number}", number + 1
-        names[one.name] = name
-    return names

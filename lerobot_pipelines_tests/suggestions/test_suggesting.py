@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lerobot_pipelines_tests.cli.calling import Outcome, call
 from lerobot_pipelines_tests.recordings_ros.bags import Types
@@ -184,8 +186,14 @@ def test_where_nothing_can_be_suggested_the_reason_is_told_and_no_yaml(tmp_path:
     assert "neither a camera with a rate nor a stream of numbers" in outcome.stderr
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_any_robot_is_converted_as_suggested_or_explained(tmp_path: Path, seed: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_any_robot_is_converted_as_suggested_or_explained(seed: int) -> None:
+    with TemporaryDirectory() as folder:
+        judge_any_robot(Path(folder), seed)
+
+
+def judge_any_robot(tmp_path: Path, seed: int) -> None:
     chance = np.random.default_rng(seed)
     seconds = float(chance.uniform(1.5, 3.0))
     parts: list[Any] = []
