@@ -35,6 +35,7 @@ class Reason(StrEnum):
     RECORDING_GONE = "recording_gone"
     REMOVED = "removed"
     TOO_FEW_FRAMES = "too_few_frames"
+    TOO_LARGE = "too_large"  # see ``limits`` in the configuration
     TOO_LONG = "too_long"
     TOO_SHORT = "too_short"
     UNSUPPORTED = "unsupported"

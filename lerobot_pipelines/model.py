@@ -98,7 +98,7 @@ class Fault:
 
     stream: str
     where: str  # file name, byte offset or stamp
-    reason: str  # e.g. "truncated", "not_a_jpeg", "duplicate_stamp", "bad_name"
+    reason: str  # e.g. "truncated", "not_a_picture", "duplicate_stamp", "bad_name"
     count: int = 1
 
 
@@ -106,9 +106,10 @@ class Fault:
 class Picture:
     """One encoded (or raw) picture.
 
-    ``encoding`` is "jpeg" or "png" for ``data`` as the camera wrote it, "h264" or "hevc" for a
-    packet of a video topic, or a raw pixel layout ("rgb8", "bgr8", "mono8", "16UC1", ...) whose
-    rows are ``step`` bytes long.
+    ``encoding`` is "jpeg", "png" or another of ``pictures.ENCODINGS`` for ``data`` as the camera
+    wrote it, "h264" or "hevc" for a packet of a video topic, or a raw pixel layout ("rgb8", "bgr8",
+    "mono8", "16UC1", ...) whose rows are ``step`` bytes long. ``orientation`` is EXIF's 1 to 8,
+    where 1 is upright, as the container says it of all pictures; a picture may say another.
     """
 
     stream: str
@@ -119,6 +120,7 @@ class Picture:
     width: int | None = None
     height: int | None = None
     step: int | None = None
+    orientation: int = 1
 
 
 class Recording(Protocol):

@@ -362,6 +362,23 @@ class VideoConfig(Section):
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+class LimitsConfig(Section):
+    """What a recording may ask for before it is refused (too_large). Sizes and counts that a file
+    only claims are held against these, and against what it can hold, before memory is taken; they
+    never change the output."""
+
+    picture_megapixels: Annotated[float, Field(gt=0)] = 100.0
+    """Millions of pixels of one picture."""
+
+    @property
+    def max_pixels(self) -> int:
+        """``picture_megapixels`` as a number of pixels."""
+        return int(self.picture_megapixels * 1e6)
+
+
+DEFAULT_LIMITS = LimitsConfig()
+
+
 class Format(StrEnum):
     V21 = "v2.1"
     V30 = "v3.0"
@@ -411,6 +428,7 @@ class DatasetConfig(Section):
     alignment: AlignmentConfig = AlignmentConfig()
     filtering: FilterConfig = FilterConfig()
     video: VideoConfig = VideoConfig()
+    limits: LimitsConfig = LimitsConfig()
     chunk_frames: Annotated[int, Field(ge=1)] = 100
     """Pictures held at once per camera; never changes the output."""
     limit_memory_mb: Annotated[int, Field(ge=1)] | None = None

@@ -46,6 +46,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.RECORDING_GONE: "Nothing, or upload the recording again: what was made of it stays.",
     Reason.REMOVED: "lerobot-pipelines retry CONFIG EPISODE brings the episode back.",
     Reason.TOO_FEW_FRAMES: "Lower filtering.min_frames, or loosen the tolerance.",
+    Reason.TOO_LARGE: "If the file is as meant, raise the limit that the message names (limits).",
     Reason.TOO_LONG: "Raise filtering.max_duration_sec.",
     Reason.TOO_SHORT: "Lower filtering.min_duration_sec.",
     Reason.UNSUPPORTED: "Convert the recording to a supported container or encoding.",

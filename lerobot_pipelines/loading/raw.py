@@ -159,7 +159,7 @@ class RawSource:
             asked = np.arange(int(ids[-1]) + 1, dtype=np.int64)  # each needs those before it
         wanted = {int(number) for number in ids}
         framer = one.framers.setdefault(camera, self._framer(camera))
-        decoder = PictureDecoder()
+        decoder = PictureDecoder(self._workspace.config.limits.max_pixels)
         found: dict[int, Any] = {}
 
         def take(decoded: Any) -> None:

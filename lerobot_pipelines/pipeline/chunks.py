@@ -19,21 +19,12 @@ from lerobot_pipelines.alignment import align
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import AlignedFrames, Picture, Recording, Stamps
+from lerobot_pipelines.pictures.orientation import upright
 from lerobot_pipelines.video.pictures import Decoded, PictureDecoder
 from lerobot_pipelines.video.plan import Track, plan_tracks, wanted_pictures
 
+
 # EXIF orientation -> what makes the picture upright (rows, columns, channels).
-_UPRIGHT: Mapping[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
-    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
-    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
-}
-
-
 @dataclass(frozen=True, slots=True)
 class AlignedChunk:
     """Rows ``first_row`` to ``first_row + len(row_times_ns) - 1`` of one segment.
@@ -72,7 +63,9 @@ def aligned_chunks(
         raise ValueError(f"chunk_size must be 1 or more, not {size}")
     frames = align(recording, config)
     tracks = plan_tracks(frames)
-    lanes = [_Lane(track, frames.pictures[track.feature]) for track in tracks]
+    lanes = [
+        _Lane(track, frames.pictures[track.feature], config.limits.max_pixels) for track in tracks
+    ]
     reader = _Reader(recording.pictures(wanted_pictures(recording, tracks)), lanes)
     for segment, first, stop in _segments(frames):
         for start in range(first, stop, size):
@@ -141,12 +134,12 @@ class _Reader:
 class _Lane:
     """One camera feature's way from encoded pictures to rows."""
 
-    def __init__(self, track: Track, ids: NDArray[np.int64]) -> None:
+    def __init__(self, track: Track, ids: NDArray[np.int64], max_pixels: int) -> None:
         self.feature = track.feature
         self.stream = track.stream
         self.waiting: deque[Picture] = deque()
         self._ids = ids  # of every row
-        self._decoder = PictureDecoder()
+        self._decoder = PictureDecoder(max_pixels)
         self._decoded: Iterator[tuple[int, Callable[[], NDArray[Any]]]] | None = None
         self._id = -1
         self._pixels: NDArray[Any] | None = None
@@ -197,7 +190,7 @@ class _Lane:
 def _pixels(decoded: Decoded) -> NDArray[Any]:
     if decoded.is_depth:
         distances = decoded.frame.to_ndarray()
-        return np.asarray(distances, dtype=distances.dtype.newbyteorder("="))
-    pixels: NDArray[Any] = np.asarray(decoded.frame.to_ndarray(format="rgb24"))
-    turn = _UPRIGHT.get(decoded.orientation)
-    return pixels if turn is None else turn(pixels)
+        pixels = np.asarray(distances, dtype=distances.dtype.newbyteorder("="))
+    else:
+        pixels = np.asarray(decoded.frame.to_ndarray(format="rgb24"))
+    return upright(pixels, decoded.orientation)

@@ -45,11 +45,13 @@ from lerobot_pipelines.recordings.folder_files import (
     stream_name,
 )
 from lerobot_pipelines.recordings.folder_unused import Usage, unused
+from lerobot_pipelines.recordings.layout import PICTURE_SUFFIXES
 from lerobot_pipelines.recordings.parquet_file import ParquetFile, Samples
 from lerobot_pipelines.recordings.picture_files import CameraFiles
 from lerobot_pipelines.recordings.rows import AlignedRows
 from lerobot_pipelines.recordings.sidecar import read_metadata
 from lerobot_pipelines.recordings.table_file import open_table
+from lerobot_pipelines.recordings.units import note_depth_unit
 from lerobot_pipelines.recordings.video_file import packets
 
 logger = logging.getLogger(__name__)
@@ -249,8 +251,8 @@ class FolderRecording(AlignedRows):
         if not (members := self._files.cameras.get(folder)):
             raise Refused(
                 Reason.MISSING_CAMERA,
-                f"episode {self.source.key} has no pictures (.jpg, .jpeg, .png) of camera {name} "
-                f"in the folder {folder}; there are {described(self._files.cameras)}",
+                f"episode {self.source.key} has no pictures ({', '.join(PICTURE_SUFFIXES)}) of "
+                f"camera {name} in the folder {folder}; there are {described(self._files.cameras)}",
             )
         self._usage.cameras.add(folder)
         streams = [s for s in self._streams.values() if s.kind is StreamKind.VECTOR]
@@ -266,6 +268,10 @@ class FolderRecording(AlignedRows):
         self._faults += pictures.faults
         self._intake.extend(pictures.intake)
         self._cameras[name] = pictures
+        note_depth_unit(self._intake, name, camera, pictures.details)
+        if (problem := pictures.details.get("problem")) and not pictures.members:
+            told = f"no picture of {origin} can be read: {problem}"
+            self._intake.warn(IntakeCode.UNREAD, name, told, count=pictures.found)
         self._add(
             Stream(
                 name=name,
@@ -292,6 +298,7 @@ class FolderRecording(AlignedRows):
             stamp_ns=int(self._stamps[name][id]),
             data=data,
             encoding=self._cameras[name].encodings[id],
+            orientation=int(self._cameras[name].details.get("orientation", 1)),
         )
 
     def _picture(self, name: str, id: int) -> Picture:

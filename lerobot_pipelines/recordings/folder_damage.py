@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.recordings import lfs
 from lerobot_pipelines.recordings.parquet_file import Samples
 from lerobot_pipelines.recordings.picture_files import CORRUPT, CameraFiles
 
@@ -37,6 +38,8 @@ def refuse_damaged_pictures(name: str, pictures: CameraFiles, config: DatasetCon
     damaged = [fault for fault in pictures.faults if fault.reason in CORRUPT]
     if damaged and pictures.corrupt > limit * pictures.found:
         faults = ", ".join(f"{fault.count} {fault.reason}" for fault in damaged)
+        if any(fault.reason == "lfs_pointer" for fault in damaged):
+            faults += f": git-lfs pointers, not pictures; {lfs.REMEDY}"
         raise Refused(
             Reason.CORRUPT_PICTURE,
             f"camera {name}: {pictures.corrupt} of {pictures.found} pictures are damaged ({faults};"

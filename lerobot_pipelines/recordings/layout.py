@@ -28,7 +28,9 @@ PARQUET_SUFFIX = ".parquet"
 CSV_SUFFIX = ".csv"
 # Files of columns: joints, and stamps of pictures.
 TABLE_SUFFIXES = (PARQUET_SUFFIX, CSV_SUFFIX)
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"),
+)
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 # What lies beside a video, or beside pictures that are numbered, with the moment of each picture.
 STAMPS_NAME = "stamps.parquet"
@@ -123,7 +125,8 @@ def container_of(members: Iterable[Member]) -> str:
     if are_pictures or are_tables:
         return "folder"
     expected = (
-        "joints (.parquet, .csv) with images (.jpg, .jpeg, .png), or a bag (.bag, .db3, .mcap)"
+        f"joints (.parquet, .csv) with images ({', '.join(PICTURE_SUFFIXES)}), or a bag (.bag, "
+        ".db3, .mcap)"
     )
     for name in names:
         if kind := foreign_kind(name):

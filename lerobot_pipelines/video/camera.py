@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lerobot_pipelines.config.schema import CameraConfig, VideoConfig
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, CameraConfig, VideoConfig
 from lerobot_pipelines.errors import ContentChanged
 from lerobot_pipelines.model import EncodedVideo, Picture
 from lerobot_pipelines.video.codecs import EncoderSettings
@@ -63,6 +63,7 @@ class CameraEncoder:
         folder: Path,
         queue_length: int,
         depth: CameraConfig | None = None,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
     ) -> None:
         """``depth`` makes it a depth camera; ``settings`` are then ``depth_settings``."""
         self.encoded = 0  # frames so far, for progress
@@ -79,7 +80,7 @@ class CameraEncoder:
             target=self._run, name=f"encode {track.feature}", daemon=True
         )
         self._next = 0  # position in track.ids
-        self._decoder = PictureDecoder()
+        self._decoder = PictureDecoder(max_pixels)
         self._framer = Framer(track.feature, video) if depth is None else DepthFramer(depth, video)
         self._copies = CopyCheck(track.feature)
         self._copies_pictures = settings.encoder == "copy"

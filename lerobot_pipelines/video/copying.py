@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Picture
-from lerobot_pipelines.video.jpeg import JpegHeader, NotAJpeg, read_header
+from lerobot_pipelines.pictures.jpeg import JpegHeader, NotAJpeg, read_header
 from lerobot_pipelines.video.pictures import corrupt
 
 
@@ -31,8 +31,8 @@ class CopyCheck:
             raise corrupt(picture, str(fault)) from fault
         if not header.baseline:
             raise self._refused(picture, "is no baseline JPEG")
-        if header.orientation != 1:
-            raise self._refused(picture, "is turned by an EXIF orientation")
+        if (header.orientation, picture.orientation) != (1, 1):
+            raise self._refused(picture, "is turned by an EXIF orientation or its video's matrix")
         first = self.first = self.first or header
         if (header.width, header.height) != (first.width, first.height):
             raise Refused(

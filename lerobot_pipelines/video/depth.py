@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lerobot_pipelines.config.schema import CameraConfig, DepthUnit, VideoConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import DepthCoding, PictureStatistics
+from lerobot_pipelines.pictures.orientation import upright
 from lerobot_pipelines.video.framing import Framed, size_changed
 from lerobot_pipelines.video.pictures import Decoded
 from lerobot_pipelines.video.planes import codes
@@ -123,9 +124,10 @@ class DepthFramer:
             raise Refused(
                 Reason.UNSUPPORTED,
                 f"{self._feature} is configured as depth, but picture {decoded.id} holds {name} "
-                "pixels, which are no distances; set depth: false, or name the depth topic",
+                "pixels, which are no distances: a JPEG or video keeps 8 of their 16 bits; record "
+                "the raw or compressedDepth (PNG, RVL) topic and name that, or set depth: false",
             )
-        pixels = decoded.frame.to_ndarray()
+        pixels = upright(decoded.frame.to_ndarray(), decoded.orientation)
         size = (pixels.shape[1], pixels.shape[0])
         if self._native is None:
             self._native, self._source_format = size, name

@@ -53,12 +53,13 @@ def encode_cameras(
             folder=folder,
             queue_length=min(config.chunk_frames, _QUEUE),
             depth=depth.get(track.feature),
+            max_pixels=config.limits.max_pixels,
         )
         for track, one in zip(tracks, settings, strict=True)
     ]
     groups = [list(range(len(tracks)))]
     if config.limit_memory_mb is not None:
-        groups = camera_groups(recording, tracks, settings, config.limit_memory_mb)
+        groups = camera_groups(recording, tracks, settings, config.limit_memory_mb, config.limits)
     report = _Progress(progress)
     videos: list[EncodedVideo] = []
     release()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lerobot_pipelines.config.schema import LimitsConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
 from lerobot_pipelines.model import Recording
 from lerobot_pipelines.video.codecs import EncoderSettings
@@ -63,6 +64,7 @@ def camera_groups(
     tracks: Sequence[Track],
     settings: Sequence[EncoderSettings],
     limit_mb: int,
+    limits: LimitsConfig,
 ) -> list[list[int]]:
     """Positions of the tracks to encode together, so that the process stays below the limit.
 
@@ -70,7 +72,7 @@ def camera_groups(
     needed if one camera alone does not fit beside what the process already holds.
     """
     needs = [
-        camera_mb(one, *_size(recording, track))
+        camera_mb(one, *_size(recording, track, limits))
         for track, one in zip(tracks, settings, strict=True)
     ]
     held = resident_mb()  # now that decoders and the bag's chunks are there too
@@ -117,9 +119,9 @@ def resident_mb() -> int:
     return pages * resource.getpagesize() // 1_000_000
 
 
-def _size(recording: Recording, track: Track) -> tuple[int, int]:
+def _size(recording: Recording, track: Track, limits: LimitsConfig) -> tuple[int, int]:
     """Width and height of the track's first picture, which is decoded."""
-    decoder = PictureDecoder()
+    decoder = PictureDecoder(limits.max_pixels)
     for frame in _frames(recording, track, decoder):
         return frame
     return 0, 0

@@ -318,7 +318,7 @@ def test_faults_are_counted_not_listed_one_by_one(tmp_path: Path) -> None:
     content = path.read_bytes().replace(b"\xff\xd8\xff\xe0", b"\xff\xd8\x00\x00")
     path.write_bytes(content)
     (fault,) = open_bag(source_of(path), CONFIG).faults
-    assert fault == Fault("cam", fault.where, "not_a_jpeg", 10)
+    assert fault == Fault("cam", fault.where, "not_a_picture", 10)
 
 
 def everything(path: Path) -> None:

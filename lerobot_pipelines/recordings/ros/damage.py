@@ -15,9 +15,11 @@ _REASONS = {
     "missing_field": Reason.MISSING_FIELD,
     "empty": Reason.MISSING_FIELD,
     "dimension_changed": Reason.MISSING_FIELD,
-    **dict.fromkeys(("unsupported_picture", "unsupported_encoding"), Reason.UNSUPPORTED),
+    "too_large": Reason.TOO_LARGE,
+    **dict.fromkeys(("unsupported_encoding", "unsupported_depth"), Reason.UNSUPPORTED),
     "bad_depth_header": Reason.UNSUPPORTED,
 }
+_PICTURE_REASONS = {**_REASONS, "empty": Reason.CORRUPT_PICTURE}
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class Damage:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
         hint = f"; the last fault: {last_error}" if last_error else ""
         raise Refused(
-            _REASONS.get(worst, usual),
+            (_PICTURE_REASONS if is_picture else _REASONS).get(worst, usual),
             f"{'camera' if is_picture else 'stream'} {plan.name}: {damaged} of {self.seen} "
             f"messages of {plan.topic.name} cannot be used ({reasons}); at most {limit:.0%} "
             f"may be (filtering.max_corrupt_fraction){hint}",

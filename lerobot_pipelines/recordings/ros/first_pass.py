@@ -118,6 +118,7 @@ def _key(source: EpisodeSource, config: DatasetConfig) -> str:
         [stream.model_dump(mode="json") for stream in config.streams],
         [camera.model_dump(mode="json") for camera in config.cameras],
         config.filtering.model_dump(mode="json"),
+        config.limits.model_dump(mode="json"),
         base.name if base else None,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

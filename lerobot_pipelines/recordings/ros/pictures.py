@@ -8,22 +8,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
+from lerobot_pipelines.pictures import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    UnreadablePicture,
+    Verdict,
+    encoding_of,
+    fault_of,
+    read_picture_header,
+)
+from lerobot_pipelines.pictures.judge import JPEG_END, JPEG_START, PNG_END, PNG_START
+from lerobot_pipelines.pictures.planar import PLANAR, least_bytes, true_size
 from lerobot_pipelines.recordings.ros.batch import Batch, contains
-from lerobot_pipelines.recordings.ros.blocks import TAIL_BYTES, Flags
+from lerobot_pipelines.recordings.ros.blocks import Flags
 from lerobot_pipelines.recordings.ros.container import Message
 from lerobot_pipelines.recordings.ros.rvl import BadRvl, decode_rvl
 
 PICTURE_TYPES = ("CompressedImage", "CompressedVideo", "Image", "RawImage", "FFMPEGPacket")
 VIDEO_ENCODINGS = ("h264", "hevc")
 
-_JPEG_START = b"\xff\xd8\xff"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_ENDS = {"jpeg": (_JPEG_START, b"\xff\xd9"), "png": (_PNG_START, b"IEND")}
+_ENDS = {"jpeg": (JPEG_START, JPEG_END), "png": (PNG_START, PNG_END)}
 
 # A header, a frame name and a format string lie before the picture: rarely over 100 bytes.
-HEAD_BYTES = 1024
+REACH_BYTES = 1024
 # compressedDepth puts a header of 12 bytes before its PNG; some writers add to it.
 _DEPTH_HEADER_REACH = 256
+_HEADER_BYTES = 12
 _SCALE_BYTES = 8  # the last of the header: two floats, for depth of 32 bits
 
 # Units of a video packet that begin a group of pictures: parameter sets and key pictures. They are
@@ -43,7 +54,16 @@ _LAYOUTS = {
     "yuy2": "yuyv",
     "rgb": "rgb8",
     "bgr": "bgr8",
+    **dict.fromkeys(("i420", "yuv420", "iyuv"), "yuv420p"),
+    **dict.fromkeys(("yuv422p", "i422"), "yuv422p"),
+    "i444": "yuv444p",
+    **{name: name for name in PLANAR},
 }
+# Where raw pixels begin is found by the first of them. What differs between messages of one camera,
+# its number and stamp, ends here.
+_PIXEL_SAMPLE_BYTES = 64
+_STAMP_END_BYTES = 12
+
 _BAYER_ORDERS = ("rggb", "bggr", "gbrg", "grbg")
 BYTES_PER_PIXEL = {
     **dict.fromkeys(("mono8", *(f"bayer_{order}8" for order in _BAYER_ORDERS)), 1),
@@ -56,11 +76,19 @@ BYTES_PER_PIXEL = {
 }
 
 
+# Of a name or label that somebody else wrote, in messages.
+_SHOWN_CHARACTERS = 60
+
 _RAW_FIELDS = ("encoding", "width", "height", "step")
 
 
 class BadPicture(Exception):
-    """A message holds no usable picture; the argument is the reason code."""
+    """A message holds no usable picture: a reason code, and what a person should know of it."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
 
 
 class Content(NamedTuple):
@@ -73,24 +101,46 @@ class Content(NamedTuple):
     step: int | None = None
 
 
-def content(message: Any) -> Content:
-    """The picture of a decoded message; raises ``BadPicture``."""
+def content(message: Any, max_pixels: int = DEFAULT_LIMITS.max_pixels) -> Content:
+    """The picture of a decoded message; raises ``BadPicture``.
+
+    What has to be unpacked here is not if it claims more than ``max_pixels``.
+    """
     if not isinstance(getattr(message, "data", None), np.ndarray):
         raise BadPicture("no_picture_data")
     if all(hasattr(message, name) for name in _RAW_FIELDS):
-        return _raw(message)
+        return _raw(message, max_pixels)
     data = message.data.tobytes()
-    label = str(getattr(message, "format", None) or getattr(message, "encoding", "")).lower()
-    if "compresseddepth" in label:
-        return _compressed_depth(data, label)
-    if data.startswith(_JPEG_START):
-        return Content(data, "jpeg")
-    if data.startswith(_PNG_START):
-        return Content(data, "png")
+    label = label_of(message)
+    if "compresseddepth" in label or _has_depth_header(data, label):
+        return _compressed_depth(data, label, max_pixels)
+    verdict = encoding_of(data)
+    if verdict.encoding:
+        return Content(data, verdict.encoding)
     video = video_encoding(label)
-    if video:
+    if video and data:
         return Content(data, video)
-    raise BadPicture("not_a_jpeg" if "jp" in label else "unsupported_picture")
+    raise BadPicture(verdict.fault, _labelled(verdict.detail, label))
+
+
+def label_of(message: Any) -> str:
+    """What the message calls its picture, e.g. "rgb8; jpeg compressed bgr8"; lower case."""
+    return str(getattr(message, "format", None) or getattr(message, "encoding", "")).lower()
+
+
+def is_lossy_depth(label: str, encoding: str) -> bool:
+    """Distances of 16 bits that were recorded as a JPEG, of 8: what they were is lost."""
+    return encoding == "jpeg" and label.startswith(("16uc1", "32fc1"))
+
+
+def _labelled(detail: str, label: str) -> str:
+    told = f"format {label[:_SHOWN_CHARACTERS]!r}"
+    return f"{told}, {detail}" if detail else told
+
+
+def _has_depth_header(data: bytes, label: str) -> bool:
+    """A compressedDepth message whose publisher calls it by its pixels alone."""
+    return label.startswith(("16uc1", "32fc1")) and data[_HEADER_BYTES:].startswith(PNG_START)
 
 
 def video_encoding(label: str) -> str | None:
@@ -116,65 +166,100 @@ def begins_anew(message: Any, encoding: str) -> bool:
     return any(head[at] >> 1 & 0x3F in _HEVC_KEY_UNITS for at in starts)
 
 
-def _raw(message: Any) -> Content:
-    encoding = _LAYOUTS.get(str(message.encoding), str(message.encoding))
+def _raw(message: Any, max_pixels: int) -> Content:
+    given = str(message.encoding)
+    encoding = _LAYOUTS.get(given, given)
     encoding = _LAYOUTS.get(encoding.lower(), encoding)
-    pixel = BYTES_PER_PIXEL.get(encoding)
-    if pixel is None:
-        raise BadPicture("unsupported_encoding")
+    if encoding not in BYTES_PER_PIXEL and encoding not in PLANAR:
+        return _packet(message, given)
     try:
         width, height, step = (int(getattr(message, n)) for n in ("width", "height", "step"))
     except (TypeError, ValueError) as error:
         raise BadPicture("bad_size") from error
-    step = step or width * pixel
     data = message.data
+    if encoding in PLANAR:
+        width, height, step = true_size(encoding, (width, height, step), len(data))
+    pixel = BYTES_PER_PIXEL.get(encoding, 1)
+    # A single row has no use for a step, which may be any number.
+    step = step if height > 1 and step else width * pixel
+    told = f"{width}x{height} pixels of {encoding}, step {step}, in {len(data)} bytes"
     if width < 1 or height < 1 or step < width * pixel:
-        raise BadPicture("bad_size")
-    if len(data) < step * (height - 1) + width * pixel:
-        raise BadPicture("truncated")
+        raise BadPicture("bad_size", told)
+    if encoding in PLANAR:
+        needed = least_bytes(encoding, width, height, step)
+    else:
+        needed = step * (height - 1) + width * pixel
+    if len(data) < needed:
+        raise BadPicture("truncated", told)
+    if width * height > max_pixels:
+        raise BadPicture("too_large", f"{told}; limits.picture_megapixels")
     raw = np.asarray(data, dtype=np.uint8)
     if getattr(message, "is_bigendian", 0) and encoding.endswith(("16", "16UC1", "16SC1", "32FC1")):
         size = 4 if encoding == "32FC1" else 2
         rows = raw[: step * height // size * size]
         raw = rows.view(f">u{size}").astype(f"<u{size}").view(np.uint8)
     # Some drivers leave out the padding of the last row.
-    missing = b"\x00" * (step * height - len(raw))
+    missing = b"" if encoding in PLANAR else b"\x00" * (step * height - len(raw))
     return Content(raw.tobytes() + missing, encoding, width, height, step)
 
 
-def _compressed_depth(data: bytes, label: str) -> Content:
+def _packet(message: Any, encoding: str) -> Content:
+    """What drivers put into a message for raw pixels all the same: a video, or a whole picture."""
+    data = message.data.tobytes()
+    video = video_encoding(encoding)
+    if video and data:
+        return Content(data, video)
+    if data and (found := encoding_of(data).encoding):
+        return Content(data, found)
+    known = ", ".join([*BYTES_PER_PIXEL, *PLANAR, *VIDEO_ENCODINGS])
+    raise BadPicture(
+        "unsupported_encoding", f"encoding {encoding[:_SHOWN_CHARACTERS]!r}; known are {known}"
+    )
+
+
+def _compressed_depth(data: bytes, label: str, max_pixels: int) -> Content:
     """The picture of a compressedDepth message: millimetres, or inverse depth to be undone."""
-    start = data.find(_PNG_START, 0, _DEPTH_HEADER_REACH)
-    if start < 0 and "rvl" not in label:
-        raise BadPicture("not_a_png")
+    start = data.find(PNG_START, 0, _DEPTH_HEADER_REACH)
+    if start < 0 and "rvl" in label:
+        return _rvl_depth(data, label, max_pixels)
     if start < 0:
-        return _rvl_depth(data, label)
+        raise BadPicture(
+            "unsupported_depth", _labelled("neither a PNG nor RVL; record one of these", label)
+        )
+    if PNG_END not in data[-TAIL_BYTES:]:
+        raise BadPicture("truncated")
     if "32fc1" not in label:
         return Content(data[start:], "png")
     if start < _SCALE_BYTES:
         raise BadPicture("bad_depth_header")
-    return _inverse_depth(_png_levels(data[start:]), data[start - _SCALE_BYTES : start])
+    levels = _png_levels(data[start:], max_pixels)
+    return _inverse_depth(levels, data[start - _SCALE_BYTES : start])
 
 
-def _rvl_depth(data: bytes, label: str) -> Content:
+def _rvl_depth(data: bytes, label: str, max_pixels: int) -> Content:
     try:
-        levels = decode_rvl(data)
+        levels = decode_rvl(data, max_pixels)
     except BadRvl as error:
-        raise BadPicture("corrupt_rvl") from error
+        raise BadPicture("corrupt_rvl", str(error)) from error
     if "32fc1" in label:
-        return _inverse_depth(levels, data[12 - _SCALE_BYTES : 12])
+        return _inverse_depth(levels, data[_HEADER_BYTES - _SCALE_BYTES : _HEADER_BYTES])
     height, width = levels.shape
     return Content(levels.astype("<u2").tobytes(), "16UC1", width, height, width * 2)
 
 
-def _png_levels(data: bytes) -> NDArray[Any]:
+def _png_levels(data: bytes, max_pixels: int) -> NDArray[Any]:
     from av.codec import CodecContext
     from av.packet import Packet
 
-    decoder = CodecContext.create("png", "r")
     try:
+        read_picture_header(data, "png", max_pixels)
+        decoder = CodecContext.create("png", "r")
         frames = [*decoder.decode(Packet(data)), *decoder.decode(None)]
         levels: NDArray[Any] = frames[0].to_ndarray()
+    except UnreadablePicture as error:
+        raise BadPicture(
+            "too_large" if error.is_too_large else "corrupt_png", str(error)
+        ) from error
     except Exception as error:
         raise BadPicture("corrupt_png") from error
     return levels
@@ -192,46 +277,66 @@ def _inverse_depth(quantised: NDArray[Any], scale: bytes) -> Content:
     return Content(depth.astype("<f4").tobytes(), "32FC1", width, height, width * 4)
 
 
-def alone(message: Any) -> Message:
-    """The picture of a decoded message as if nothing else had been sent; raises ``BadPicture``."""
-    data = memoryview(content(message).data)
-    return Message(data, 0, 0, len(data))
+class Look(NamedTuple):
+    """What tells that a message holds a usable picture: bytes at a place, and an end among its
+    last bytes; or, of raw pixels, the length of the message."""
+
+    beginning: bytes
+    at: int
+    end: bytes = b""
+    length: int = 0
+
+    def fits(self, message: Message) -> bool:
+        """Whether raw pixels are of the same size and layout, and as many."""
+        if not self.length or message.length != self.length:
+            return False
+        return bytes(message.part(self.at, self.at + len(self.beginning))) == self.beginning
 
 
-def fault_of(message: Message, encoding: str) -> str | None:
-    """What is wrong with a picture, by the two ends of its message; None if nothing shows."""
+def verdict_of(message: Message, encoding: str) -> Verdict | None:
+    """The verdict on a picture where it lies, if it is of this encoding; None: decode to see."""
     if encoding not in _ENDS:
         return None
-    start, end = _ENDS[encoding]
-    if start not in bytes(message.part(0, HEAD_BYTES)):
-        return f"not_a_{encoding}"
-    return _cut(message, end)
+    at = bytes(message.part(0, REACH_BYTES)).find(_ENDS[encoding][0])
+    if at < 0:
+        return None
+    return fault_of(
+        bytes(message.part(at, at + HEAD_BYTES)),
+        bytes(message.part(max(at, message.length - TAIL_BYTES), message.length)),
+        message.length - at,
+        lambda: bytes(message.part(at, message.length)),
+    )
 
 
-def sound(batch: Batch, encoding: str, offsets: Iterable[int]) -> Flags:
-    """Which of a batch's messages ``fault_of`` has nothing against, (n,); some may be missed.
+def sound(batch: Batch, looks: Iterable[Look]) -> Flags:
+    """Which of a batch's messages look like one that was accepted, (n,); some may be missed."""
+    found = np.zeros(len(batch), np.bool_)
+    for look in looks:
+        fits = batch.begin_with(look.beginning, look.at)
+        if look.length:
+            fits &= batch.lengths == look.length
+        if look.end:
+            ended, tails = batch.tails()
+            ended[ended] = contains(tails, look.end)
+            fits &= ended
+        found |= fits
+    return found
 
-    ``offsets`` are those of pictures seen before, by ``offset_of``.
+
+def look_of(message: Message, found: Content | None, encoding: str) -> Look | None:
+    """How messages look that are as usable as this one; None if that is not known.
+
+    ``found`` is what was decoded of it, where it was.
     """
-    if encoding not in _ENDS:
-        return batch.sound
-    start, end = _ENDS[encoding]
-    begun = np.zeros(len(batch), np.bool_)
-    for offset in offsets:
-        begun |= batch.begin_with(start, offset)
-    ended, tails = batch.tails()
-    ended[ended] = contains(tails, end) | ~tails.any(axis=1)
-    return begun & ended
-
-
-def offset_of(message: Message, encoding: str) -> set[int]:
-    """Where in its message the picture begins; empty if that is not known."""
-    if encoding not in _ENDS:
-        return set()
-    return {bytes(message.part(0, HEAD_BYTES)).find(_ENDS[encoding][0])} - {-1}
-
-
-def _cut(message: Message, end: bytes) -> str | None:
-    tail = bytes(message.part(message.length - TAIL_BYTES, message.length))
-    padding_only = not tail.strip(b"\x00")
-    return None if end in tail or padding_only else "truncated"
+    if encoding in _ENDS:
+        start, end = _ENDS[encoding]
+        at = bytes(message.part(0, REACH_BYTES)).find(start)
+        return Look(start, at, end) if at >= 0 else None
+    if found is None or encoding not in BYTES_PER_PIXEL:
+        return None
+    # Size and layout stand before the pixels, which come last. Equal ones mean equal pictures.
+    head = bytes(message.part(0, REACH_BYTES))
+    at = head.find(found.data[:_PIXEL_SAMPLE_BYTES], _STAMP_END_BYTES)
+    if at < 0 or len(found.data) < _PIXEL_SAMPLE_BYTES or at + len(found.data) != message.length:
+        return None
+    return Look(head[_STAMP_END_BYTES:at], _STAMP_END_BYTES, length=message.length)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, DatasetConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
 from lerobot_pipelines.intake import Intake, IntakeEntry
 from lerobot_pipelines.model import (
@@ -91,6 +91,7 @@ class BagRecording(AlignedRows):
         self._close_all = close_all
         self._kept = kept
         self._limit = config.filtering.max_corrupt_fraction if config else None
+        self._limits = config.limits if config else DEFAULT_LIMITS
         plan = (
             plan_configured(self.topics, config, file.path.name)
             if config
@@ -176,6 +177,7 @@ class BagRecording(AlignedRows):
                         self._late_faults,
                         self._late_intake,
                         with_values=self._limit is not None,
+                        limits=self._limits,
                     )
                 )
         if surveys:
@@ -263,7 +265,9 @@ class BagRecording(AlignedRows):
     def _picture(self, stream: str, id: int, row: int) -> Picture:
         codec = self._plans[stream].topic.codecs[int(self._file.index.connections[row])]
         try:
-            content = pictures.content(codec.decode(self._file.message(row).whole()))
+            content = pictures.content(
+                codec.decode(self._file.message(row).whole()), self._limits.max_pixels
+            )
         except (LostMessage, BadMessage, pictures.BadPicture) as error:
             raise Refused(
                 Reason.CORRUPT_PICTURE,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
 from lerobot_pipelines.intake import Intake
 from lerobot_pipelines.model import ClockStep, Stamps, StreamKind, Vectors
 from lerobot_pipelines.recordings.calibration import calibrated, shifted, shifted_steps
@@ -36,7 +37,13 @@ class Survey:
     """
 
     def __init__(
-        self, plan: StreamPlan, faults: Faults, intake: Intake, *, with_values: bool
+        self,
+        plan: StreamPlan,
+        faults: Faults,
+        intake: Intake,
+        *,
+        with_values: bool,
+        limits: LimitsConfig = DEFAULT_LIMITS,
     ) -> None:
         """Raises ``Refused`` (missing_field) if the topic's type has not the field asked for."""
         self.plan = plan
@@ -55,9 +62,10 @@ class Survey:
             self._selections = selections(plan, self._findings)
             if with_values:
                 self._values = ValueContent(self._findings, self._selections)
-        self._content: Content = self._values or (
-            PictureContent(self._findings) if plan.kind is StreamKind.PICTURE else StampsOnly()
-        )
+        self._pictures: PictureContent | None = None
+        if plan.kind is StreamKind.PICTURE:
+            self._pictures = PictureContent(self._findings, limits.max_pixels)
+        self._content: Content = self._values or self._pictures or StampsOnly()
 
     @property
     def details(self) -> dict[str, Any]:
@@ -140,6 +148,8 @@ class Survey:
         order, self.steps = in_time.order, in_time.steps
         report_chronology(self._findings.intake, name, in_time, found.stamps[order])
         self._describe_names()
+        if self._pictures is not None:
+            self._pictures.finish()
         stamps = found.stamps[order]
         wish = self.plan.stream or self.plan.camera
         if wish is not None:
@@ -153,6 +163,8 @@ class Survey:
 
     def refuse_damaged(self, limit: float) -> None:
         """Raises ``Refused`` if more than that share of the stream is not usable."""
+        if self._pictures is not None:
+            self._pictures.refuse_unreadable()
         self._findings.damage.refuse_above(limit, self.plan, self._findings.last_error)
 
     def selection_of(self, codec: Codec) -> Selection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _START = b"\xff\xd8"
@@ -31,6 +32,17 @@ class JpegHeader:
     orientation: int = 1
 
 
+def has_end(data: bytes) -> bool:
+    """Whether a JPEG's scan ends. The end of a thumbnail among the metadata does not count."""
+    try:
+        for marker, position in _segments(data):
+            if marker == _SCAN:
+                return data.find(_END, position) >= 0
+    except NotAJpeg:
+        pass
+    return False
+
+
 def read_header(data: bytes) -> JpegHeader:
     """The header of a JPEG that is there to its end. Raises ``NotAJpeg``.
 
@@ -40,17 +52,8 @@ def read_header(data: bytes) -> JpegHeader:
         raise NotAJpeg("it does not begin as a JPEG does")
     if data.rfind(_END) < 0:
         raise NotAJpeg("it ends before its end marker, so it is cut off")
-    orientation, position = 1, 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            raise NotAJpeg(f"byte {position} should begin a marker")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a body
-            position += 2
-            continue
+    orientation = 1
+    for marker, position in _segments(data):
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         body = data[position + 4 : position + 2 + length]
         if marker in _FRAMES:
@@ -58,9 +61,26 @@ def read_header(data: bytes) -> JpegHeader:
         if marker == _SCAN:
             break
         if marker == _EXIF and body[:6] == b"Exif\0\0":
-            orientation = _exif_orientation(body[6:])
-        position += 2 + length
+            orientation = exif_orientation(body[6:])
     raise NotAJpeg("it has no frame header")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Markers that have a body, with their places, up to the first scan. Raises ``NotAJpeg``."""
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            raise NotAJpeg(f"byte {position} should begin a marker")
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a body
+            position += 2
+        else:
+            yield marker, position
+            if marker == _SCAN:
+                return
+            position += 2 + max(int.from_bytes(data[position + 2 : position + 4], "big"), 2)
 
 
 def _frame_header(marker: int, body: bytes, orientation: int) -> JpegHeader:
@@ -79,7 +99,8 @@ def _frame_header(marker: int, body: bytes, orientation: int) -> JpegHeader:
     )
 
 
-def _exif_orientation(tiff: bytes) -> int:
+def exif_orientation(tiff: bytes) -> int:
+    """EXIF's 1 to 8 from the TIFF structure that holds the metadata; 1 if it says nothing."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     try:
         if order is None:

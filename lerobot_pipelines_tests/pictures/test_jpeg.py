@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lerobot_pipelines.video.jpeg import NotAJpeg, read_header
+from lerobot_pipelines.pictures.jpeg import NotAJpeg, read_header
 from lerobot_pipelines_tests.video.recording import jpeg, texture
 
 
