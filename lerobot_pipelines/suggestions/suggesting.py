@@ -7,30 +7,25 @@ from dataclasses import dataclass, replace
 
 from lerobot_pipelines.errors import Reason
 from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
-from lerobot_pipelines.model import EpisodeSource, Recording, StreamKind
+from lerobot_pipelines.model import EpisodeSource, Recording
 from lerobot_pipelines.recordings import report_intake
 from lerobot_pipelines.suggestions.candidates import Candidate, Kind, candidates_of
 from lerobot_pipelines.suggestions.document import document
 from lerobot_pipelines.suggestions.draft import (
     Chosen,
     Draft,
-    LeftOut,
     draft_of,
     with_receive_clock,
 )
+from lerobot_pipelines.suggestions.losses import losses_of
 from lerobot_pipelines.suggestions.platforms import platform_suggestion
-from lerobot_pipelines.suggestions.sights import FARTHEST_M, Sight, looked_at
 from lerobot_pipelines.suggestions.subject import Subject, subject_of
 from lerobot_pipelines.suggestions.trial import Trial, try_text
-from lerobot_pipelines.suggestions.words import CAMERA_WORDS, has_word
 
 MAX_TRIALS = 6
 # A few rows without a near sample are what jitter makes; more ask for a wider tolerance.
 _TOO_MANY_DROPPED = 0.02
 MAX_TOLERANCE_MS = 200.0
-
-# Of a depth camera's distances: with more past the farthest kept the unit must be another one.
-MAX_BEYOND = 0.5
 
 _HOLES = {Reason.GAP: "There is a hole", Reason.CLOCK_STEP: "A clock was set while recording"}
 
@@ -54,33 +49,21 @@ def suggest(recording: Recording) -> Suggestion:
         return Suggestion(known[0])
     candidates = candidates_of(recording)
     intake = report_intake(recording)
-    cameras = [one.name for one in candidates if one.kind in (Kind.CAMERA, Kind.DEPTH)]
-    sights = looked_at(recording, cameras)
-    broken = _broken_cameras(recording, candidates, sights, intake)
-    unit_unknown = {name: one for name, one in sights.items() if one.beyond > MAX_BEYOND}
-    usable = [
-        replace(one, kind=Kind.DEPTH) if sights.get(one.name, Sight()).is_depth else one
-        for one in candidates
-        if one.name not in broken and one.name not in unit_unknown
-    ]
+    losses = losses_of(recording, candidates, intake)
+    usable = losses.usable(candidates)
     has_camera = any(one.kind in (Kind.CAMERA, Kind.DEPTH) for one in usable)
-    if broken and not has_camera:
-        return Suggestion("", f"no camera can be read: {_joined(broken)}")
+    if losses.cameras and not has_camera:
+        return Suggestion("", f"no camera can be read: {_joined(losses.cameras)}")
     draft = draft_of(usable)
     if draft is None:
-        return Suggestion("", _nothing(candidates))
-    lost = [LeftOut(f"camera {name}", f"cannot be read: {why}") for name, why in broken.items()]
-    lost += [
-        LeftOut(
-            f"camera {name}",
-            f"{sight.beyond:.0%} of its distances lie beyond {FARTHEST_M:g} m in the unit of "
-            "their encoding: find out its unit, and add it with depth: true and depth_unit",
-        )
-        for name, sight in unit_unknown.items()
-    ]
-    draft = replace(draft, left_out=(*lost, *draft.left_out))
-    remarks = list(_remarks(intake, {one.name for one in draft.left_out}))
-    return _tried(draft, subject, recording.source, remarks)
+        return Suggestion("", _joined(losses.joints) or _nothing(candidates))
+    draft = replace(draft, left_out=(*losses.told(), *draft.left_out))
+    remarks = list(_remarks(intake, losses.names | {one.name for one in draft.left_out}))
+    found = _tried(draft, subject, recording.source, remarks)
+    if losses.joints and not draft.streams and found.problem is None:
+        lost = f"its joints cannot be read, and pictures alone are left: {_joined(losses.joints)}"
+        return replace(found, problem=lost)
+    return found
 
 
 def _tried(
@@ -159,43 +142,11 @@ def _widened(draft: Draft, trial: Trial) -> Draft | None:
     return None if changed == draft else changed
 
 
-def _broken_cameras(
-    recording: Recording,
-    candidates: Sequence[Candidate],
-    sights: Mapping[str, Sight],
-    intake: Iterable[IntakeEntry],
-) -> dict[str, str]:
-    """Cameras that cannot be read, with the reason: those that are streams and those that are
-    none for that very cause."""
-    empty = {
-        one.name: one.why
-        for one in candidates
-        if one.report.kind is StreamKind.PICTURE and not one.report.count
-    }
-    broken = {name: sight.fault for name, sight in sights.items() if sight.fault is not None}
-    streams = set(recording.streams)
-    for entry in intake:
-        if entry.severity is Severity.NOTE or not entry.stream:
-            continue
-        is_about = _described(recording, entry)
-        is_lost = entry.stream not in streams and has_word(is_about, CAMERA_WORDS)
-        if is_lost or entry.stream in empty:
-            broken[entry.stream] = entry.message
-    return broken
-
-
-def _described(recording: Recording, entry: IntakeEntry) -> str:
-    """The name and the type of what an entry is about."""
-    topic = getattr(recording, "topics", {}).get(entry.stream)
-    type_name = "" if topic is None else str(topic.type_name)
-    return f"{entry.stream}/{type_name}/{entry.details.get('where', '')}"
-
-
 def _remarks(intake: Iterable[IntakeEntry], known: set[str]) -> Iterator[str]:
     """What the readers had to say: warnings, and what nothing was made of."""
     first = True
     for entry in intake:
-        if entry.stream in known or f"camera {entry.stream}" in known:
+        if entry.stream in known:
             continue
         if entry.severity is Severity.NOTE and entry.code not in _REMARKED:
             continue
@@ -213,14 +164,14 @@ def _nothing(candidates: Sequence[Candidate]) -> str:
     ]
     return (
         "nothing in it can become rows: there is neither a camera with a rate nor a stream of "
-        f"numbers that runs all the time ({_listed(told)})"
+        f"numbers that runs all the time ({_listed(told) or 'it is empty'})"
     )
 
 
-def _joined(reasons: dict[str, str]) -> str:
+def _joined(reasons: Mapping[str, str]) -> str:
     return _listed([f"{name}: {why}" for name, why in reasons.items()])
 
 
 def _listed(told: Sequence[str], most: int = 5) -> str:
     more = f"; and {len(told) - most} more" if len(told) > most else ""
-    return "; ".join(told[:most]) + more or "it is empty"
+    return "; ".join(told[:most]) + more

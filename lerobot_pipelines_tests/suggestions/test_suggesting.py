@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lerobot_pipelines.recordings.synth import SynthCamera, SynthSpec, write_recording
 from lerobot_pipelines_tests.cli.calling import Outcome, call
 from lerobot_pipelines_tests.recordings_ros.bags import Types
 from lerobot_pipelines_tests.suggestions.bags import bag, camera, joints, others
@@ -174,6 +175,18 @@ def test_a_broken_camera_is_listed_apart_from_sensors(tmp_path: Path) -> None:
     outcome, _ = suggested(path, tmp_path)
     assert outcome.code == 0, outcome.stderr
     assert "camera /wrist/image_raw/compressed: cannot be read: " in outcome.stdout
+
+
+def test_joints_that_cannot_be_read_are_no_dataset_of_pictures_alone(tmp_path: Path) -> None:
+    camera_ = SynthCamera("front", 25.0, width=64, height=48)
+    spec = SynthSpec(seconds=1.2, cameras=(camera_,), arms=("arm",), layout="episode")
+    write_recording(tmp_path / "raw", "stack/ep1", spec)
+    episode = tmp_path / "raw" / "stack" / "ep1"
+    (episode / "joints" / "arm.parquet").write_bytes(b"PAR1 but nothing else")
+    outcome, _ = suggested(episode, tmp_path)
+    assert outcome.code == 1
+    assert "its joints cannot be read, and pictures alone are left: arm: " in outcome.stderr
+    assert "#   joints arm: cannot be read: " in outcome.stdout
 
 
 def test_where_nothing_can_be_suggested_the_reason_is_told_and_no_yaml(tmp_path: Path) -> None:
