@@ -51,6 +51,7 @@ def stream(
     dimension: int = 7,
     names: tuple[str, ...] | None = None,
     keep: Any = None,
+    topic: str | None = None,
     **details: Any,
 ) -> tuple[Stream, Stamps]:
     """A topic sampled at ``rate_hz``; ``keep`` chooses the seconds that were recorded."""
@@ -67,7 +68,7 @@ def stream(
         start_ns=int(stamps[0]),
         end_ns=int(stamps[-1]),
         clock=Clock.RECEIVE,
-        origin=name,
+        origin=topic or name,
         dimension=None if kind is StreamKind.PICTURE else dimension,
         element_names=names,
         details={"type": "std_msgs/Float64MultiArray", **details},

@@ -181,6 +181,20 @@ def test_joints_by_name_are_asked_for_by_name() -> None:
     assert "joint_names" not in text
 
 
+def test_each_set_of_joints_of_a_topic_is_a_stream_asked_for_by_name() -> None:
+    arm, fingers = ("j1", "j2", "j3"), ("finger_l", "finger_r")
+    _, config = suggested(
+        stream(HEAD),
+        stream("/joint_states[1]", 50.0, dimension=3, names=arm, topic="/joint_states"),
+        stream("/joint_states[2]", 50.0, dimension=2, names=fingers, topic="/joint_states"),
+    )
+    assert [(one.topic, one.joint_names) for one in config.streams] == [
+        ("/joint_states", arm),
+        ("/joint_states", fingers),
+    ]
+    assert len(config.features["observation.state"].parts) == 2
+
+
 def test_a_slow_camera_beside_fast_ones_is_left_out() -> None:
     text, config = suggested(stream(HEAD), stream("/map/image", 1.0), stream("/joint_states"))
     assert [camera.topic for camera in config.cameras] == [HEAD]
