@@ -136,7 +136,7 @@ class FolderRecording(AlignedRows):
                 for found in streams_of(self._table_columns(path)) or [FoundStream("", ())]:
                     samples = self._samples(path, None, found.columns or None)
                     name = ".".join(filter(None, (stream_name(path), found.suffix)))
-                    self._add_vectors(self._free_name(name, origin), samples, origin, None)
+                    self._add_vectors(self._free_name(name, origin), samples, path, None)
         for folder, members in self._files.cameras.items():
             origin = members[0].path.rpartition("/")[0]
             name = self._free_name(folder, origin)
@@ -150,7 +150,7 @@ class FolderRecording(AlignedRows):
             with nullcontext() if stream.required else self._left_out(stream.name, path):
                 samples = self._samples(path, stream)
                 refuse_damaged_rows(stream.name, path, samples, config)
-                self._add_vectors(stream.name, samples, self._files.joints[path], stream)
+                self._add_vectors(stream.name, samples, path, stream)
         for camera in config.cameras:
             folder = (camera.folder or camera.name).strip("/")
             required = camera.required and config.filtering.require_all_cameras
@@ -211,8 +211,9 @@ class FolderRecording(AlignedRows):
         return file
 
     def _add_vectors(
-        self, name: str, samples: Samples, origin: str, config: StreamConfig | None
+        self, name: str, samples: Samples, path: str, config: StreamConfig | None
     ) -> None:
+        origin = self._files.joints[path]
         stamps, values = samples.stamps, samples.values
         steps = samples.chronology.steps
         report_chronology(self._intake, name, samples.chronology, stamps)
@@ -223,6 +224,7 @@ class FolderRecording(AlignedRows):
             "time_unit": samples.time_unit,
             "time_column": samples.time_column,
             "rows": samples.rows,
+            "file": path,
             "columns": list(samples.columns),
             "backwards": samples.chronology.backwards,
         }

@@ -112,11 +112,8 @@ def _origin(one: Chosen, of_folders: str) -> dict[str, Any]:
 
 
 def _file(report: StreamReport) -> str:
-    """The file below the joints folder: the stream's name, short of what tells several streams of
-    one file apart, and the suffix."""
-    stem, dot, suffix = report.origin.rpartition(".")
-    name = report.name if stem.endswith(report.name) else report.name.rpartition(".")[0]
-    return f"{name}{dot}{suffix}" if name and dot else report.origin
+    """The file below the joints folder, which may hold several streams."""
+    return str(report.details["file"])
 
 
 def _tolerances(one: Chosen) -> dict[str, Any]:
