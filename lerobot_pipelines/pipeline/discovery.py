@@ -31,6 +31,7 @@ from lerobot_pipelines.recordings.layout import (
     Section,
     beside,
     is_bag,
+    is_file_key,
 )
 from lerobot_pipelines.storage.base import Storage
 from lerobot_pipelines.storage.local_versions import lasting_etag
@@ -161,14 +162,14 @@ def why_not_ready(
         return "being published; if nobody does, its upload broke off: publish it again"
     if scanner.marker is not None:
         return f"no {scanner.marker} yet"
-    if not is_bag(key) and len(members) < scanner.min_episode_files:
+    if not is_file_key(key) and len(members) < scanner.min_episode_files:
         return f"{len(members)} of at least {scanner.min_episode_files} files so far"
     newest_ns = max((info.modified_ns for info in found.objects.values()), default=now_ns)
     age_s = (now_ns - newest_ns) / SECOND_NS
     # Clocks of the store and of this machine differ a little: just ahead is young as well.
     if abs(age_s) < scanner.quiet_period_s:
         return f"younger than the quiet period of {scanner.quiet_period_s:g} s"
-    missing = None if is_bag(key) else _missing_section(config, key, members)
+    missing = None if is_file_key(key) else _missing_section(config, key, members)
     return missing if age_s < ABANDONED_AFTER_S else None
 
 
@@ -207,8 +208,8 @@ def _reads_bags(config: DatasetConfig) -> bool:
 
 def _missing_section(config: DatasetConfig, key: str, members: Sequence[Member]) -> str | None:
     layout = EpisodeLayout(key, config.layout)
-    places = (layout.place(member.path) for member in members)
-    there = {place.section for place in places if place is not None}
+    places = layout.places(member.path for member in members)
+    there = {place.section for place in places.values()}
     if len(there) != 1:  # both, or a ROS 2 folder
         return None
     wanted = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.model import Member
 from lerobot_pipelines.pipeline.keys import encode_key
+from lerobot_pipelines.pipeline.loose import member_places
 from lerobot_pipelines.pipeline.object_stream import ObjectStream
 from lerobot_pipelines.recordings.layout import (
     MARKER_NAME,
@@ -22,8 +23,9 @@ from lerobot_pipelines.recordings.layout import (
     Section,
     bag_sidecars,
     beside,
-    is_bag,
+    foreign_kind,
     is_data,
+    is_file_key,
     is_ignored,
     section_names,
 )
@@ -55,7 +57,7 @@ def look(storage: Storage, config: DatasetConfig, key: str, *, with_signs: bool 
     encode_key(key)
     raw = _raw(config)
     names = sign_names(config)
-    if is_bag(key) and (info := storage.head(join(raw, key))) is not None:
+    if is_file_key(key) and (info := storage.head(join(raw, key))) is not None:
         paths = (*bag_sidecars(key), beside(key, OVERRIDES_NAME))
         described = ((path, storage.head(join(raw, path))) for path in paths)
         objects = {key: info} | {path: found for path, found in described if found is not None}
@@ -100,7 +102,7 @@ class _Neighbours:
 
     def look(self, key: str) -> Listing:
         encode_key(key)
-        if is_bag(key) and (found := self._bag(key)) is not None:
+        if is_file_key(key) and (found := self._bag(key)) is not None:
             return found
         folders = _folders(self._config, key)
         below = ((one, self._starting(f"{join(self._raw, one)}/")) for one in folders)
@@ -148,7 +150,7 @@ def sign_names(config: DatasetConfig) -> tuple[str, ...]:
 
 
 def sign_folders(config: DatasetConfig, key: str) -> tuple[str, ...]:
-    return (key,) if is_bag(key) else _folders(config, key)
+    return (key,) if is_file_key(key) else _folders(config, key)
 
 
 def _raw(config: DatasetConfig) -> str:
@@ -166,29 +168,36 @@ def _of_folders(
     for folder, objects in folders:
         for info in objects:
             path = info.key[len(raw) + 1 :] if raw else info.key
-            if not _is_member(layout, path):
-                above, _, name = path.rpartition("/")
-                if name in names and (above == folder or above in layout.folders):
-                    signs.add(name)
+            above, _, name = path.rpartition("/")
+            if name in names and (above == folder or above in layout.folders):
+                signs.add(name)
+            elif not _may_be_member(layout, path):
                 continue
-            if (fault := key_fault(info.key)) is not None:
+            elif (fault := key_fault(info.key)) is not None:
                 logger.warning("episode %s: the file %s %s; left out", key, shown(path), fault)
-                continue
-            found[path] = info
-    if any(layout.place(path) is not None for path in found):
-        # A bag inside a folder episode is another copy of it.
-        found = {p: i for p, i in found.items() if layout.place(p) or _is_about(layout, p)}
-    return Listing(found, frozenset(signs))
+            else:
+                found[path] = info
+    places = member_places(layout, config, found)
+    # A bag inside a folder episode is another copy of it.
+    is_kept = places.__contains__ if places else lambda path: _is_of_bag(layout, path)
+    kept = {p: i for p, i in found.items() if is_kept(p) or _is_about(layout, p)}
+    return Listing(kept, frozenset(signs))
 
 
-def _is_member(layout: EpisodeLayout, path: str) -> bool:
-    place = layout.place(path)
-    if place is not None and is_data(place.path, place.section):
-        return not any(is_ignored(part) for part in place.path.split("/"))
+def _may_be_member(layout: EpisodeLayout, path: str) -> bool:
     if _is_about(layout, path):
         return True
+    place = layout.place(path)
+    inner = place.path if place is not None else path[len(layout.key) + 1 :]
+    if any(is_ignored(part) for part in inner.split("/")):
+        return False
+    kinds = (None, *Section)
+    return any(is_data(inner, kind) for kind in kinds) or foreign_kind(inner) is not None
+
+
+def _is_of_bag(layout: EpisodeLayout, path: str) -> bool:
     folder, _, name = path.rpartition("/")
-    return folder == layout.key and is_data(name, None) and not is_ignored(name)
+    return folder == layout.key and is_data(name, None)
 
 
 def _is_about(layout: EpisodeLayout, path: str) -> bool:

@@ -12,14 +12,17 @@ from pathlib import PurePosixPath
 from time import monotonic
 
 from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.pipeline.loose import camera_folders, joints_files
 from lerobot_pipelines.recordings.layout import (
     PARQUET_SUFFIX,
     PICTURE_SUFFIXES,
-    ROS2_METADATA_NAME,
     VIDEO_SUFFIXES,
     Section,
     is_bag,
+    is_data,
+    is_file_key,
     is_ignored,
+    is_split_bag,
     section_names,
 )
 from lerobot_pipelines.storage.base import Storage
@@ -110,6 +113,8 @@ class _Tree:
         # Known episodes that were not looked into, by the layout of their folder.
         self._assumed: dict[str, set[str]] = {"split": set(), "whole": set()}
         self._sections = section_names(config.layout)
+        self._joints_files = sorted(joints_files(config))
+        self._camera_folders = sorted(camera_folders(config))
         # A raw prefix of "" holds the results as well.
         self._results = {
             prefix.strip("/")
@@ -142,7 +147,7 @@ class _Tree:
     def _with_joints(self, rest: str) -> Iterator[str]:
         """Split layout: the folders below ``joints`` that hold parquet files."""
         folders, names = self._level(self._split(Section.JOINTS, rest))
-        if any(name.lower().endswith(PARQUET_SUFFIX) for name in names):
+        if any(self._are_joints(name) for name in names):
             yield join(self._source, rest)
             return
         for name in folders:
@@ -178,17 +183,21 @@ class _Tree:
 
     def _is_camera(self, rest: str) -> bool:
         _, names = self._level(self._split(Section.IMAGES, rest))
-        suffixes = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
-        return any(name.lower().endswith(suffixes) for name in names)
+        return any(map(_is_picture, names))
+
+    def _are_joints(self, name: str) -> bool:
+        asked = name in self._joints_files and is_data(name, Section.JOINTS)
+        return name.lower().endswith(PARQUET_SUFFIX) or asked
 
     def _whole(self, folder: str) -> Iterator[str]:
         """Episodes that are one folder, and bags."""
         folders, names = self._level(folder)
         bags = [name for name in names if is_bag(name)]
-        if folder and _is_split_bag(folder, bags, names):
+        if folder and is_split_bag(PurePosixPath(folder).name, bags, names):
             yield folder
         else:
-            yield from (join(folder, name) for name in bags)
+            # A recording that nothing reads is an episode that is refused, for people to see.
+            yield from (join(folder, name) for name in names if is_file_key(name))
         for name in folders:
             if key_fault(name):
                 yield _unusable(folder, name)
@@ -208,12 +217,29 @@ class _Tree:
                     yield from self._whole(inner)
 
     def _is_episode(self, folder: str) -> bool:
-        below = set(self._level(folder)[0])
+        folders, names = self._level(folder)
+        below = set(folders)
         for section in self._sections.values():
             first, _, deeper = section.partition("/")
             if first in below and (not deeper or self._exists(join(folder, section))):
                 return True
-        return False
+        return self._is_loose(folder, below, names)
+
+    def _is_loose(self, folder: str, below: set[str], names: list[str]) -> bool:
+        """Joints or cameras that the configuration asks for, in no folder of their own kind."""
+        if any(map(is_bag, names)):
+            return False
+        for path in self._joints_files:
+            above, _, name = path.rpartition("/")
+            if above.partition("/")[0] in below and name in self._level(join(folder, above))[1]:
+                return True
+            if not above and name in names:
+                return True
+        return any(
+            camera.partition("/")[0] in below
+            and any(map(_is_picture, self._level(join(folder, camera))[1]))
+            for camera in self._camera_folders
+        )
 
     def _exists(self, folder: str) -> bool:
         folders, names = self._level(folder)
@@ -241,16 +267,10 @@ class _Tree:
         )
 
 
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES))
+
+
 def _unusable(above: str, name: str) -> str:
     """The bad key that stands for whatever lies in a folder that no listing can be asked for."""
     return f"{above}/{name}" if above else name
-
-
-def _is_split_bag(folder: str, bags: list[str], names: list[str]) -> bool:
-    """A ROS 2 recorder's folder: it holds metadata (written last) or files named after it."""
-    if not bags:
-        return False
-    if ROS2_METADATA_NAME in names:
-        return True
-    name = PurePosixPath(folder).name
-    return all(bag.startswith(f"{name}_") and bag[len(name) + 1].isdigit() for bag in bags)

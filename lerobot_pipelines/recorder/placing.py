@@ -89,9 +89,10 @@ def _folder_targets(source: EpisodeSource, key: str, layout: LayoutConfig) -> di
     here = EpisodeLayout(source.key, LayoutConfig())
     sections = section_names(layout)
     found: dict[str, Path] = {}
+    places = here.places(member.path for member in source.members)
     for member in source.members:
         folder, _, name = member.path.rpartition("/")
-        place = here.place(member.path)
+        place = places.get(member.path)
         if here.is_metadata(member.path):
             # Beside the sections; one of a section's own stays in it.
             section = here.folders.get(folder)

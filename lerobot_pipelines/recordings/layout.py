@@ -9,7 +9,7 @@ recording split over several files has their folder's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -88,6 +88,20 @@ def is_bag(name: str) -> bool:
     return name.lower().endswith(BAG_SUFFIXES)
 
 
+def is_file_key(key: str) -> bool:
+    """Whether an episode's key is that of one file: a bag, or a recording that nothing reads."""
+    return is_bag(key) or key.lower().endswith(FOREIGN_RECORDINGS)
+
+
+def is_split_bag(folder: str, bags: Sequence[str], names: Sequence[str]) -> bool:
+    """A ROS 2 recorder's folder: it holds metadata (written last) or files named after it."""
+    if not bags:
+        return False
+    if ROS2_METADATA_NAME in names:
+        return True
+    return all(bag.startswith(f"{folder}_") and bag[len(folder) + 1].isdigit() for bag in bags)
+
+
 def is_data(name: str, section: Section | None) -> bool:
     """A file that a reader looks into; ``section`` is None outside of joints and images."""
     name = name.lower()
@@ -150,7 +164,7 @@ def bag_sidecars(key: str) -> tuple[str, ...]:
 
 def beside(key: str, name: str) -> str:
     """Where a file about the episode lies: in its folder, or beside its bag (``a.bag._READY``)."""
-    return f"{key}.{name}" if is_bag(key) else f"{key}/{name}"
+    return f"{key}.{name}" if is_file_key(key) else f"{key}/{name}"
 
 
 class EpisodeLayout:

@@ -10,13 +10,13 @@ from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import EpisodeSource, Member
 from lerobot_pipelines.recordings.layout import (
     ACTIVE_SUFFIX,
-    PARQUET_SUFFIX,
     PICTURE_SUFFIXES,
-    ROS1_SUFFIX,
-    ROS2_METADATA_NAME,
+    TABLE_SUFFIXES,
     VIDEO_SUFFIXES,
     bag_sidecars,
+    foreign_kind,
     is_bag,
+    is_split_bag,
     section_names,
 )
 from lerobot_pipelines.storage.local import LocalStorage
@@ -27,58 +27,74 @@ def source_from_path(path: Path) -> EpisodeSource:
 
     A bag (also an unfinished ``.active`` one); a ROS 2 recorder's folder; an episode's folder with
     ``joints`` and ``images`` in it, or one of these two; a folder ``joints/<task>/<episode>`` or
-    ``images/<task>/<episode>`` of the split layout. Files that belong to no stream are members
-    too, so that readers can report them. Raises ``Refused`` (unsupported) for anything else.
+    ``images/<task>/<episode>`` of the split layout; a folder with joints or cameras right in it.
+    Files that belong to no stream are members too, so that readers can report them. Raises
+    ``Refused`` (unsupported) for anything else.
     """
     path = path.absolute()
     if path.is_file():
         if not is_bag(path.name.removesuffix(ACTIVE_SUFFIX)):
-            raise _no_recording(path, "is neither a bag (.bag, .db3, .mcap) nor a folder")
+            kind = foreign_kind(path.name)
+            named = f"is {kind}, which is not read: it " if kind else ""
+            raise _no_recording(path, f"{named}is neither a bag (.bag, .db3, .mcap) nor a folder")
         return _source(path.parent, path.name, [path.name, *bag_sidecars(path.name)])
     if not path.is_dir():
         raise _no_recording(path, "does not exist")
-    if (bag := _bag_folder(path)) is not None:
-        return bag
     sections = tuple(section_names(LayoutConfig()).values())
     if any(_is_section(path / name) for name in sections):
         return _source(path.parent, path.name, [path.name])
+    if (bag := _bag_folder(path)) is not None:
+        return bag
     if path.name in sections and _is_section(path):
         return _source(path.parent.parent, path.parent.name, [path.parent.name])
-    return _split_episode(path, sections)
+    if (split := _split_episode(path, sections)) is not None:
+        return split
+    if _is_section(path):
+        return _source(path.parent, path.name, [path.name])
+    raise _nothing_in(path, sections)
 
 
 def _bag_folder(path: Path) -> EpisodeSource | None:
     names = sorted(entry.name for entry in path.iterdir() if entry.is_file())
     bags = [name for name in names if is_bag(name)]
-    ros1 = [name for name in bags if name.lower().endswith(ROS1_SUFFIX)]
-    if ROS2_METADATA_NAME in names or (bags and not ros1):
+    if is_split_bag(path.name, bags, names):
         files = [f"{path.name}/{name}" for name in names if not name.startswith(".")]
         return _source(path.parent, path.name, files)
-    if len(ros1) == 1:
-        return source_from_path(path / ros1[0])
-    if ros1 and not any((path / name).is_dir() for name in section_names(LayoutConfig()).values()):
-        raise _no_recording(path, f"holds {len(ros1)} bags; name one of them, such as {ros1[0]}")
+    if len(bags) == 1 and not _is_section(path):
+        return source_from_path(path / bags[0])
+    if bags:
+        beside = " beside folders of pictures" if len(bags) == 1 else ""
+        bag = "bag" if len(bags) == 1 else "bags"
+        raise _no_recording(
+            path, f"holds {len(bags)} {bag}{beside}; name one of them, such as {bags[0]}"
+        )
     return None
 
 
-def _split_episode(path: Path, sections: Sequence[str]) -> EpisodeSource:
+def _split_episode(path: Path, sections: Sequence[str]) -> EpisodeSource | None:
     parts = path.parts
     for at in range(len(parts) - 2, 0, -1):
         if parts[at] in sections:
             root, key = Path(*parts[:at]), "/".join(parts[at + 1 :])
             source = _source(root, key, [f"{name}/{key}" for name in sections])
-            if any(member.path.endswith(_DATA_SUFFIXES) for member in source.members):
+            if any(member.path.lower().endswith(_DATA_SUFFIXES) for member in source.members):
                 return source
+    return None
+
+
+def _nothing_in(path: Path, sections: Sequence[str]) -> Refused:
     inner = [name for name in sections if (path / name).is_dir()]
     if inner:
-        raise _no_recording(
-            path,
-            f"seems to hold several episodes; name one of the folders below {path / inner[0]}",
-        )
-    raise _no_recording(path, f"holds neither a bag nor {' nor '.join(sections)}")
+        fault = f"seems to hold several episodes; name one of the folders below {path / inner[0]}"
+        return _no_recording(path, fault)
+    kinds = {kind: entry.name for entry in path.iterdir() if (kind := foreign_kind(entry.name))}
+    named = "".join(
+        f" (there is {name}, {kind}, which is not read)" for kind, name in kinds.items()
+    )
+    return _no_recording(path, f"holds neither a bag nor {' nor '.join(sections)}{named}")
 
 
-_DATA_SUFFIXES = (PARQUET_SUFFIX, *PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
+_DATA_SUFFIXES = (*TABLE_SUFFIXES, *PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
 
 
 def _is_section(folder: Path) -> bool:
@@ -86,7 +102,7 @@ def _is_section(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     entries = list(folder.iterdir())
-    if any(entry.name.endswith(PARQUET_SUFFIX) for entry in entries):
+    if any(entry.name.lower().endswith(TABLE_SUFFIXES) for entry in entries):
         return True
     return any(
         inner.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
