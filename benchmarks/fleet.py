@@ -4,6 +4,8 @@
     LEROBOT_PIPELINES_S3_ENDPOINT=http://... (with LEROBOT_PIPELINES_TEST_ACCESS_KEY and
     LEROBOT_PIPELINES_TEST_SECRET_KEY) python benchmarks/fleet.py --store s3     a real server
 
+    python benchmarks/fleet.py --hostile [--count 10000]     what a tick costs whatever lies there
+
 Episodes are two small objects each, in one task folder of each of ten sources: what is measured is
 the number of episodes, not their size. The known ones are partitions, as after a year of use.
 """
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +29,7 @@ import dagster as dg
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.hostile_fleet import measure
 from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.schema import (
     DatasetConfig,
@@ -73,8 +77,14 @@ def main() -> None:
     parser.add_argument("--layout", choices=["split", "episode"], default="split")
     parser.add_argument("--episodes", type=int, default=100_000)
     parser.add_argument("--skip-download", action="store_true")
+    parser.add_argument("--hostile", action="store_true", help="see hostile_fleet.py")
+    parser.add_argument("--count", type=int, default=10_000, help="--hostile: how many of each")
     parser.add_argument("--bucket", help="s3: fill this one, or use it again if it is filled")
     arguments = parser.parse_args()
+    if arguments.hostile:
+        with tempfile.TemporaryDirectory() as name:
+            storages = _storages(arguments.store, Path(name))
+            sys.exit(0 if measure(storages, Path(name), arguments.count) else 1)
     with (
         tempfile.TemporaryDirectory() as name,
         _storage(arguments.store, Path(name), arguments.bucket) as storage,
@@ -105,6 +115,16 @@ def _storage(kind: str, folder: Path, bucket: str | None) -> Iterator[StorageCon
             with suppress(server.client().exceptions.BucketAlreadyOwnedByYou):
                 server.client().create_bucket(Bucket=bucket)
         yield server.config(bucket or server.new_bucket())
+
+
+def _storages(kind: str, folder: Path) -> Iterator[StorageConfig]:
+    """A new bucket each time."""
+    if kind == "file":
+        for number in count():
+            yield StorageConfig(url=(folder / f"bucket_{number}").as_uri())
+    with running_s3_server() as server:
+        while True:
+            yield server.config(server.new_bucket())
 
 
 def ticks(workspace: Workspace, episodes: int, layout: str) -> None:

@@ -31,7 +31,7 @@ from lerobot_pipelines.pipeline.workspace import Workspace
 
 # Evaluations are cut off after 60 s. What was not reached has its turn in a later rescan, because
 # each begins at another place.
-LOOKING_BUDGET_S = 35.0
+LOOKING_BUDGET_S = 30.0
 # Cleaning up lists the work folder: only where looking left the time for it. In a bucket where it
 # never does, every eighth rescan looks for less time.
 CLEANING_BUDGET_S = 10.0
@@ -40,7 +40,7 @@ CLEANING_SHARE = 1 / 8
 LOOKING_BUDGET_WHEN_CLEANING_S = 8.0
 MOST_NAMED = 20
 # For folders that are no known episodes, and for asking how often each episode was tried.
-WALKING_BUDGET_S = 15.0
+WALKING_BUDGET_S = 10.0
 ASKING_BUDGET_S = 10.0
 OWNER = "rescan"
 # Neighbours whose listings are shared: of small recordings, a request covers hundreds.

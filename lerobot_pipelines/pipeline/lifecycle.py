@@ -31,6 +31,7 @@ from lerobot_pipelines.pipeline.artifacts import (
 from lerobot_pipelines.pipeline.dataset import dataset_snapshots
 from lerobot_pipelines.pipeline.discovery import list_members, list_names
 from lerobot_pipelines.pipeline.keys import decode_key
+from lerobot_pipelines.pipeline.tree import Probes
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, RangeListing
 from lerobot_pipelines.storage.unfinished import unfinished_uploads
@@ -69,7 +70,7 @@ def clean_up(
     """
     until_s = None if seconds is None else time.monotonic() + seconds
     now_ns = time.time_ns() if dry_run else _store_time_ns(workspace)
-    for removal in _removals(workspace, now_ns, after):
+    for removal in _removals(workspace, now_ns, after, until_s):
         if not dry_run:
             removal.remove()
         yield removal
@@ -83,7 +84,9 @@ def _store_time_ns(workspace: Workspace) -> int:
     return workspace.storage.write(key, b"").modified_ns
 
 
-def _removals(workspace: Workspace, now_ns: int, after: str) -> Iterator[Removal]:
+def _removals(
+    workspace: Workspace, now_ns: int, after: str, until_s: float | None
+) -> Iterator[Removal]:
     """Nothing is removed that the last look at it does not call old enough and unneeded."""
     days = workspace.config.storage.lifecycle
     storage = workspace.config.storage
@@ -97,14 +100,16 @@ def _removals(workspace: Workspace, now_ns: int, after: str) -> Iterator[Removal
                     )
     if days.refused_days is days.gone_days is days.superseded_days is None:
         return
-    judge = _Judge(workspace, days, now_ns)
+    judge = _Judge(workspace, days, now_ns, until_s)
     for partition, objects in _episode_folders(workspace, after):
         yield from judge.removals(partition, objects)
     yield from judge.lonely_verdicts()
 
 
 class _Judge:
-    def __init__(self, workspace: Workspace, days: LifecycleConfig, now_ns: int) -> None:
+    def __init__(
+        self, workspace: Workspace, days: LifecycleConfig, now_ns: int, until_s: float | None
+    ) -> None:
         self._workspace = workspace
         self._days = days
         self._now_ns = now_ns
@@ -113,9 +118,11 @@ class _Judge:
         self._failures = _by_partition(storage.list(failures_folder(workspace)))
         self._retries = _by_partition(storage.list(retries_folder(workspace)))
         self._in_dataset = _artifacts_in_ledger(workspace)
-        names = list_names(storage, workspace.config, known=_keys_of(self._records))
+        probes = None if until_s is None else Probes(until_s)
+        names = list_names(storage, workspace.config, known=_keys_of(self._records), probes=probes)
         self._there = frozenset(names.keys)
-        self._is_sure = not names.unreadable
+        # Of a walk that was cut short nobody knows what is gone.
+        self._is_sure = not names.unreadable and not (probes and probes.next_after)
 
     def removals(self, partition: str, objects: Sequence[ObjectInfo]) -> Iterator[Removal]:
         if (key := _key_of(partition)) is None:

@@ -14,7 +14,8 @@ Objects are never changed in place, so a copy within the bucket is a hard link: 
 takes no room beside the artifact that it is. Whoever edits files of the bucket by hand edits both.
 
 Folders exist by their files, as in an object store: ``delete`` removes folders it leaves empty.
-Symbolic links are followed as long as they stay inside the root.
+Symbolic links are followed as long as they stay inside the root, and a path holds at most
+``MAX_LINKS_IN_PATH`` of them to folders.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ from lerobot_pipelines.storage.names import UNREADABLE, check_key, join, shown
 logger = logging.getLogger(__name__)
 
 Entries = list[tuple[str, os.DirEntry[str], bool]]
+
+# Folders that link to one another in a lattice have more paths than atoms in the universe.
+MAX_LINKS_IN_PATH = 3
+MAX_REPORTED = 5
 
 # Another process may remove a folder it has emptied just as we are about to write into it.
 _FOLDER_RACES = 5
@@ -93,13 +98,13 @@ class LocalStorage:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder, prefix = self._folder(prefix)
-        return self._walk(folder, prefix, frozenset())
+        return self._walk(folder, prefix, frozenset(), self._links_in(folder))
 
     def list_level(self, prefix: str = "") -> Level:
         folder, prefix = self._folder(prefix)
         folders: list[str] = []
         objects: list[ObjectInfo] = []
-        for name, entry, is_folder in self._entries(folder):
+        for name, entry, is_folder in self._entries(folder, self._links_in(folder)):
             if is_folder:
                 folders.append(name)
             elif (info := _info(join(prefix, name), entry.stat)) is not None:
@@ -217,40 +222,61 @@ class LocalStorage:
     def _is_inside(self, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(self.root)
 
-    def _walk(self, folder: Path, prefix: str, above: frozenset[str]) -> Iterator[ObjectInfo]:
+    def _links_in(self, folder: Path) -> int:
+        """How many of the folders on the way from the root are symbolic links."""
+        inner = folder.relative_to(self.root).parts
+        places = (self.root.joinpath(*inner[:depth]) for depth in range(1, len(inner) + 1))
+        return sum(place.is_symlink() for place in places)
+
+    def _walk(
+        self, folder: Path, prefix: str, above: frozenset[str], links: int
+    ) -> Iterator[ObjectInfo]:
         real = os.path.realpath(folder)
         if real in above:  # a link to a folder that holds it
             return
-        for name, entry, is_folder in self._entries(folder):
+        for name, entry, is_folder in self._entries(folder, links):
             key = f"{prefix}/{name}" if prefix else name
             if is_folder:
-                yield from self._walk(Path(entry.path), key, above | {real})
+                through = links + entry.is_symlink()
+                yield from self._walk(Path(entry.path), key, above | {real}, through)
             elif (info := _info(key, entry.stat)) is not None:
                 yield info
 
-    def _entries(self, folder: Path) -> Entries:
-        """Name, entry and whether it is a folder, in the byte order of the keys below them."""
+    def _entries(self, folder: Path, links: int) -> Entries:
+        """Name, entry and whether it is a folder, in the byte order of the keys below them.
+
+        ``links``: how many lead to the folder.
+        """
         try:
             with os.scandir(folder) as entries:
                 found = [
                     (_readable(entry.name), entry, entry.is_dir())
                     for entry in entries
-                    if not entry.name.startswith(TEMPORARY_PREFIX) and self._may_follow(entry)
+                    if not entry.name.startswith(TEMPORARY_PREFIX)
+                    and self._may_follow(entry, links)
                 ]
         except (FileNotFoundError, NotADirectoryError):
             return []
         # "a/x" comes after "a.b": a folder sorts as its name with the slash.
         return sorted(found, key=lambda item: (item[0] + "/" * item[2]).encode())
 
-    def _may_follow(self, entry: os.DirEntry[str]) -> bool:
+    def _may_follow(self, entry: os.DirEntry[str], links: int) -> bool:
         if not entry.is_symlink():
             return True
-        if self._is_inside(Path(entry.path)):
-            return os.path.exists(entry.path)
-        if entry.path not in self._reported:
-            self._reported.add(entry.path)
-            logger.warning("%s leads out of %s and is left out", shown(entry.path), self.root)
-        return False
+        if not self._is_inside(Path(entry.path)):
+            self._report(entry.path, f"leads out of {self.root}")
+            return False
+        if links >= MAX_LINKS_IN_PATH and entry.is_dir():
+            self._report(entry.path, f"is reached through {links} other links")
+            return False
+        return os.path.exists(entry.path)
+
+    def _report(self, path: str, what: str) -> None:
+        """Once for each path, as long as there are few."""
+        if path in self._reported or len(self._reported) >= MAX_REPORTED:
+            return
+        self._reported.add(path)
+        logger.warning("%s %s and is left out", shown(path), what)
 
     @contextmanager
     def _found(self, key: str) -> Iterator[Path]:

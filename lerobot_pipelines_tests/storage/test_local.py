@@ -19,7 +19,7 @@ from lerobot_pipelines.storage import (
     local_versions,
     open_storage,
 )
-from lerobot_pipelines.storage.local import LocalStorage, path_of
+from lerobot_pipelines.storage.local import MAX_LINKS_IN_PATH, LocalStorage, path_of
 from lerobot_pipelines.storage.local_versions import TEMPORARY_PREFIX, lasting_etag
 
 
@@ -237,3 +237,38 @@ def test_local_paths_are_the_files_themselves(store: LocalStorage) -> None:
     store.write("a/x", b"x")
     assert store.local_path("a/x") == store.root / "a" / "x"
     assert store.local_path("") == store.root
+
+
+def lattice(root: Path, levels: int, width: int) -> None:
+    """Each level's folder links to the next one under several names: ``width ** levels`` paths."""
+    for level in range(levels, 0, -1):
+        folder = root / f"level_{level}"
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(b"x")
+        for number in range(width):
+            if level < levels:
+                (folder / f"link_{number}").symlink_to(root / f"level_{level + 1}")
+
+
+def test_a_lattice_of_links_is_listed_in_bounded_time(store: LocalStorage) -> None:
+    lattice(store.root / "raw", levels=30, width=2)
+    keys = [info.key for info in store.list("raw")]
+    assert max(key.count("link_") for key in keys) == MAX_LINKS_IN_PATH
+    assert len(keys) < 30 * sum(2**links for links in range(MAX_LINKS_IN_PATH + 1)) + 1
+    deepest = "raw/level_1/link_0/link_1/link_0"
+    assert store.list_level(deepest)[0] == []
+    assert store.list_level(deepest)[1][0].key == f"{deepest}/file"
+
+
+def test_a_task_an_episode_and_a_camera_may_each_be_a_link(store: LocalStorage) -> None:
+    camera = store.root / "pool" / "camera"
+    camera.mkdir(parents=True)
+    (camera / "1.jpg").write_bytes(b"x")
+    for folder, name, target in (
+        ("pool/episode", "camera", camera),
+        ("pool/task", "episode", store.root / "pool" / "episode"),
+        ("raw", "task", store.root / "pool" / "task"),
+    ):
+        (store.root / folder).mkdir(parents=True)
+        (store.root / folder / name).symlink_to(target)
+    assert [info.key for info in store.list("raw")] == ["raw/task/episode/camera/1.jpg"]
