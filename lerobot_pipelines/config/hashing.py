@@ -31,6 +31,7 @@ _RAW_CAMERA = frozenset(
 # Keys that came later have no part in a hash while they have their default, so that what was made
 # before they existed is not made again.
 _LATER: Mapping[str, frozenset[str]] = {
+    "AlignmentConfig": frozenset({"max_clock_offset_ms"}),
     "CameraConfig": frozenset({"depth_unit", "rate_hz", "start_s"}),
     "FilterConfig": frozenset({"strict"}),
 }

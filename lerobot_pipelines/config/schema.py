@@ -309,6 +309,9 @@ class AlignmentConfig(Section):
     """Rows left out at the beginning of each recording."""
     trim_end_frames: Annotated[int, Field(ge=0)] = 0
     """Rows left out at its end."""
+    max_clock_offset_ms: PositiveMs | None = 300.0
+    """Bags: how far apart the streams' stamps may lie, measured against reception. Further, they
+    are of machines whose clocks differ, and the episode is refused. null: any."""
     rate_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """How far the base camera's measured rate may be from `dataset.fps` (0.02: 2 %)."""
 

@@ -17,10 +17,11 @@ from lerobot_pipelines.config.schema import DatasetConfig, Strategy
 from lerobot_pipelines.datasets.records import CheckResult, VideoRecord
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.intake import IntakeEntry, codes_of, warnings_of
-from lerobot_pipelines.model import AlignedFrames, Manifest, StreamKind
+from lerobot_pipelines.model import AlignedFrames, Clock, Manifest, StreamKind
 from lerobot_pipelines.periods import period_ns
 from lerobot_pipelines.pipeline.depth_range import depth_shares, impossible_ranges
 from lerobot_pipelines.pipeline.strictness import as_strict
+from lerobot_pipelines.recordings.clock_evidence import clock_offsets_ms, shifts_of
 
 Segments = Sequence[Mapping[str, VideoRecord]]
 
@@ -32,6 +33,7 @@ VALUES_FINITE = "values_finite"
 PICTURES_IN_PLACE = "pictures_in_place"
 PICTURES_VARY = "pictures_vary"
 DEPTH_IN_RANGE = "depth_in_range"
+CLOCKS_AGREE = "clocks_agree"
 FEW_FAULTS = "few_faults"
 NO_WARNINGS = "no_warnings"
 
@@ -44,6 +46,7 @@ CHECK_NAMES: Mapping[str, str] = {
     PICTURES_IN_PLACE: "Frames decoded from each mp4 show the picture that their row names.",
     PICTURES_VARY: "No camera shows one and the same colour throughout.",
     DEPTH_IN_RANGE: "Distances lie within the range kept, not all at or beyond one of its ends.",
+    CLOCKS_AGREE: "The streams are stamped by clocks that show the same time.",
     FEW_FAULTS: "Hardly anything of the recording had to be left out.",
     NO_WARNINGS: "Reading and aligning the recording gave no reason to doubt the result.",
 }
@@ -73,6 +76,7 @@ def check_episode(
         _pictures_in_place(videos),
         _pictures_vary(videos),
         _depth_in_range(videos, config),
+        _clocks_agree(manifest, config),
         _few_faults(manifest),
         _no_warnings((*manifest.intake, *frames.report.intake, *intake)),
     )
@@ -245,6 +249,31 @@ def _no_warnings(intake: Sequence[IntakeEntry]) -> CheckResult:
         severity="warn",
         description=first + more,
         values={"warnings": len(warnings), **codes_of(warnings)},
+    )
+
+
+def _clocks_agree(manifest: Manifest, config: DatasetConfig) -> CheckResult:
+    """Transport takes some ms, another machine's clock any time: reception is what both share."""
+    offsets = clock_offsets_ms(manifest.streams, shifts_of(config))
+    on_receive = [s.name for s in manifest.streams if s.clock is Clock.RECEIVE and s.count]
+    compared = {**dict.fromkeys(on_receive[:1], 0.0), **offsets}
+    limit = config.alignment.max_clock_offset_ms
+    if len(compared) < 2:
+        return CheckResult(name=CLOCKS_AGREE, passed=True, values={"apart_ms": 0.0})
+    late = max(compared, key=lambda name: compared[name])
+    early = min(compared, key=lambda name: compared[name])
+    apart = compared[late] - compared[early]
+    passed = limit is None or apart <= limit
+    return CheckResult(
+        name=CLOCKS_AGREE,
+        passed=passed,
+        description=""
+        if passed
+        else f"stamps of {late} lie {compared[late]:.1f} ms before reception, those of {early} "
+        f"{compared[early]:.1f} ms: {apart:.1f} ms apart, alignment.max_clock_offset_ms allows "
+        f"{limit:g}; use clock: receive for the one that is wrong, or correct it with offset_ms",
+        values={"apart_ms": round(apart, 3)}
+        | {f"offset_ms:{name}": round(offset, 3) for name, offset in offsets.items()},
     )
 
 

@@ -43,7 +43,7 @@ def scan_episode(workspace: Workspace, key: str) -> Manifest:
             faults=tuple(recording.faults),
             metadata=dict(recording.metadata),
             overrides=overrides.model_dump(exclude_defaults=True),
-            intake=report_intake(recording),
+            intake=report_intake(recording, workspace.config),
         )
     write_artifact(workspace, episode_keys(workspace, key).manifest, manifest)
     return manifest

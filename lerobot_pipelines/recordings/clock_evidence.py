@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
 from lerobot_pipelines.model import Clock, Stream, StreamReport
 from lerobot_pipelines.recordings.clock_figures import ClockFigures, figures_of
@@ -148,6 +149,12 @@ def compare_clocks(
     if (apart := _furthest_apart(in_use, row_ms)) is not None:
         entries.append(apart)
     return entries
+
+
+def shifts_of(config: DatasetConfig) -> dict[str, float]:
+    """The ``offset_ms`` of every stream and camera, by name."""
+    shifts = {stream.name: stream.offset_ms for stream in config.streams}
+    return shifts | {camera.name: camera.offset_ms for camera in config.cameras}
 
 
 def clock_offsets_ms(

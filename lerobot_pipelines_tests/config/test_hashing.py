@@ -215,3 +215,6 @@ def test_keys_that_came_later_leave_the_hashes_of_those_who_do_not_use_them() ->
     unit = override(config, {"cameras.d.depth_unit": "0.1mm"})
     changed = [one != other for one, other in zip(hashes(config), hashes(unit), strict=True)]
     assert changed == [False, False, True, True]
+    strict = override(config, {"alignment.max_clock_offset_ms": 50.0})
+    changed = [one != other for one, other in zip(hashes(config), hashes(strict), strict=True)]
+    assert changed == [False, True, True, True]

@@ -64,6 +64,7 @@ def test_names_are_those_that_history_is_stored_under(repository: dg.RepositoryD
         "episode_metadata:ages_within_tolerance",
         "episode_metadata:values_finite",
         "episode_metadata:pictures_vary",
+        "episode_metadata:clocks_agree",
         "episode_metadata:few_faults",
         "episode_metadata:no_warnings",
         "episode_metadata:depth_in_range",

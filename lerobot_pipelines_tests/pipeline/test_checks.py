@@ -13,12 +13,13 @@ from lerobot_pipelines.config import override
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.datasets.records import CheckResult, VideoRecord
 from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
-from lerobot_pipelines.model import AlignedFrames, Fault, Manifest
+from lerobot_pipelines.model import AlignedFrames, Clock, Fault, Manifest
 from lerobot_pipelines.pipeline import checks
 from lerobot_pipelines.pipeline.aligned import read_aligned, read_manifest
 from lerobot_pipelines.pipeline.checks import CHECK_NAMES, check_episode
 from lerobot_pipelines.pipeline.videos import read_videos
 from lerobot_pipelines.pipeline.workspace import open_workspace
+from lerobot_pipelines.recordings.clock_figures import measure_clocks
 from lerobot_pipelines_tests.conftest import EPISODES, Converted
 
 Segments = tuple[dict[str, VideoRecord], ...]
@@ -111,6 +112,19 @@ def aligned_with_a_warning(episode: Episode) -> Episode:
     return with_frames(episode, report=replace(episode[1].report, intake=(warning,)))
 
 
+def two_machines(episode: Episode) -> Episode:
+    """The left camera's header stamps lie 580 ms after reception, all others 10 ms before it."""
+    manifest, *others = episode
+    streams = []
+    for stream in manifest.streams:
+        taken = 1_764_167_571_000_000_000 + np.arange(50, dtype=np.int64) * 40_000_000
+        ahead_ms = 580 if stream.name == "cam_left" else -10
+        figures = measure_clocks(taken, taken + ahead_ms * 1_000_000)
+        details = {**stream.details, "clocks": figures.as_details()}
+        streams.append(replace(stream, clock=Clock.HEADER, details=details))
+    return (replace(manifest, streams=tuple(streams)), *others)
+
+
 BREAKS: dict[str, tuple[str, Break]] = {
     "a frame lost": (checks.ROWS_MATCH_FRAMES, one_frame_lost),
     "a camera lost": (checks.ROWS_MATCH_FRAMES, one_camera_lost),
@@ -121,6 +135,7 @@ BREAKS: dict[str, tuple[str, Break]] = {
     "a picture out of place": (checks.PICTURES_IN_PLACE, a_picture_out_of_place),
     "pictures never looked at": (checks.PICTURES_IN_PLACE, never_looked_at),
     "all black": (checks.PICTURES_VARY, all_black),
+    "clocks of two machines": (checks.CLOCKS_AGREE, two_machines),
     "many pictures left out": (checks.FEW_FAULTS, many_left_out),
     "read with a warning": (checks.NO_WARNINGS, read_with_a_warning),
     "aligned with a warning": (checks.NO_WARNINGS, aligned_with_a_warning),
@@ -143,6 +158,18 @@ def test_a_defect_fails_the_check_that_is_there_for_it(episode: Episode, what: s
     results = by_name(break_it(episode))
     assert not results[name].passed
     assert results[name].description
+
+
+def test_clocks_that_differ_are_allowed_by_the_key_or_by_their_offset(episode: Episode) -> None:
+    broken = two_machines(episode)
+    assert by_name(broken)[checks.CLOCKS_AGREE].values["apart_ms"] == 590
+    for change in (
+        {"alignment.max_clock_offset_ms": None},
+        {"alignment.max_clock_offset_ms": 600.0},
+        {"cameras.cam_left.offset_ms": -590.0},
+    ):
+        result = by_name((*broken[:3], override(episode[3], change)))[checks.CLOCKS_AGREE]
+        assert result.passed, change
 
 
 def test_a_note_is_no_warning(episode: Episode) -> None:

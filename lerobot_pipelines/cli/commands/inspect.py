@@ -74,7 +74,7 @@ def command(
             return exits.INCOMPLETE if suggest_config else exits.NOTHING
         if suggest_config:
             return _suggest(recording, opened)
-        entries = report_intake(opened)
+        entries = report_intake(opened, resolved)
         document = describe(opened, entries, gap_ms or filtering.max_timestamp_gap_ms or 500.0)
     finally:
         opened.close()
