@@ -46,7 +46,9 @@ def left_out_of(summary: ConvertSummary) -> LeftOut:
     return left_out
 
 
-def print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut) -> None:
+def print_summary(
+    config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut, remarks: Sequence[str]
+) -> None:
     """Counts and places on stdout; warnings and what is not in the dataset on stderr."""
     from lerobot_pipelines.cli.departures import print_departures
     from lerobot_pipelines.cli.text import counted, safe
@@ -60,13 +62,22 @@ def print_summary(config: DatasetConfig, summary: ConvertSummary, left_out: Left
         what = f"{size} in {safe(place)}" if update.episodes else "none"
         click.echo(f"dataset {update.format}: {what}")
     print_departures(summary.datasets)
-    for remark in remarks_on(config):
-        click.echo(f"note: {remark}", err=True)
+    for remark in remarks:
+        click.echo(f"note: {safe(remark)}", err=True)
     _print_warnings(summary)
     if left_out:
         click.echo(f"{len(left_out)} not in the dataset:", err=True)
     for key, (reason, message) in sorted(left_out.items()):
         click.echo(f"  {safe(key)}: {safe(reason)}: {safe(message)}", err=True)
+
+
+def passed_over(bags: Sequence[str]) -> list[str]:
+    """What to say of bags beside folders that a configuration without topics converts."""
+    if not bags:
+        return []
+    which = f"the bag {bags[0]} is" if len(bags) == 1 else f"{len(bags)} bags are"
+    first = "" if len(bags) == 1 else f" (the first is {bags[0]})"
+    return [f"{which} passed over{first}: no stream or camera of the configuration has a topic"]
 
 
 def remarks_on(config: DatasetConfig) -> list[str]:
@@ -98,7 +109,9 @@ def _print_warnings(summary: ConvertSummary) -> None:
         click.echo(f"  ... and {len(lines) - MAX_WARNED} more (--json lists all)", err=True)
 
 
-def print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut) -> None:
+def print_json(
+    config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut, remarks: Sequence[str]
+) -> None:
     """Everything, with every entry of the intake reports."""
     from lerobot_pipelines.cli.intake_text import plain
     from lerobot_pipelines.cli.tables import show_json
@@ -127,7 +140,7 @@ def print_json(config: DatasetConfig, summary: ConvertSummary, left_out: LeftOut
         {
             "dataset": config.dataset.name,
             "ok": not left_out and not any(update.withheld for update in summary.datasets),
-            "remarks": remarks_on(config),
+            "remarks": list(remarks),
             "episodes": plain([asdict(outcome) for outcome in summary.episodes]),
             "left_out": [
                 {"key": key, "reason": reason, "message": message}

@@ -7,7 +7,6 @@ below it, and its name is the first part of its episodes' keys.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +34,7 @@ from lerobot_pipelines.recordings.layout import (
 )
 from lerobot_pipelines.storage.base import Storage
 from lerobot_pipelines.storage.local_versions import lasting_etag
-from lerobot_pipelines.storage.names import join, shown
-
-logger = logging.getLogger(__name__)
+from lerobot_pipelines.storage.names import join
 
 __all__ = [
     "ABANDONED_AFTER_S",
@@ -65,11 +62,13 @@ ABANDONED_AFTER_S = 3600.0
 @dataclass(frozen=True, slots=True)
 class Names:
     """``keys`` in UTF-8 byte order; ``bad``: names that cannot be partitions, and why not;
-    ``unreadable``: folders that this user may not list, and what helps."""
+    ``unreadable``: folders that this user may not list, and what helps; ``bags``: those that are
+    passed over because the configuration names no topic."""
 
     keys: tuple[str, ...]
     bad: tuple[tuple[str, str], ...]
     unreadable: tuple[tuple[str, str], ...] = ()
+    bags: tuple[str, ...] = ()
 
 
 def list_names(
@@ -88,15 +87,16 @@ def list_names(
     reads_bags = _reads_bags(config)
     keys: list[str] = []
     bad: list[tuple[str, str]] = []
+    bags: list[str] = []
     unreadable: list[tuple[str, str]] = []
     for key in episode_keys_below(storage, config, known, probes, unreadable):
         if is_bag(key) and not reads_bags:
-            logger.info("%s is a bag, and the configuration names no topic; left out", shown(key))
+            bags.append(key)
         elif key in known or (fault := _fault(key)) is None:
             keys.append(key)
         else:
             bad.append((key, fault))
-    return Names(tuple(keys), tuple(bad), tuple(sorted(set(unreadable))))
+    return Names(tuple(keys), tuple(bad), tuple(sorted(set(unreadable))), tuple(bags))
 
 
 def list_episode_keys(storage: Storage, config: DatasetConfig) -> Iterator[str]:

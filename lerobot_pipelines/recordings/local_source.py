@@ -60,15 +60,25 @@ def _bag_folder(path: Path) -> EpisodeSource | None:
     if is_split_bag(path.name, bags, names):
         files = [f"{path.name}/{name}" for name in names if not name.startswith(".")]
         return _source(path.parent, path.name, files)
-    if len(bags) == 1 and not _is_section(path):
+    if len(bags) == 1 and not _holds_folders(path):
         return source_from_path(path / bags[0])
     if bags:
-        beside = " beside folders of pictures" if len(bags) == 1 else ""
+        beside = " beside folders of recordings" if len(bags) == 1 else ""
         bag = "bag" if len(bags) == 1 else "bags"
         raise _no_recording(
             path, f"holds {len(bags)} {bag}{beside}; name one of them, such as {bags[0]}"
         )
     return None
+
+
+def _holds_folders(path: Path) -> bool:
+    """Whether there is anything that a folder recording is made of, or one right below."""
+    sections = section_names(LayoutConfig()).values()
+    below = [entry for entry in path.iterdir() if entry.is_dir()]
+    return _is_section(path) or any(
+        _is_section(folder) or any(_is_section(folder / name) for name in sections)
+        for folder in below
+    )
 
 
 def _split_episode(path: Path, sections: Sequence[str]) -> EpisodeSource | None:

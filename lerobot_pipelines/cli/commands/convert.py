@@ -118,14 +118,16 @@ def command(
     from lerobot_pipelines.cli.convert_text import (
         left_out_of,
         nothing_found,
+        passed_over,
         print_json,
         print_summary,
+        remarks_on,
     )
     from lerobot_pipelines.cli.progress import watch
     from lerobot_pipelines.cli.roots import place
     from lerobot_pipelines.errors import Reason
     from lerobot_pipelines.pipeline.convert import convert_dataset
-    from lerobot_pipelines.pipeline.discovery import list_bad_names, list_episode_keys
+    from lerobot_pipelines.pipeline.discovery import Names, list_names
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
     overrides = parse_settings(settings)
@@ -143,10 +145,12 @@ def command(
     chosen = list(dict.fromkeys(episodes)) or None
 
     storage = open_workspace(resolved).storage
-    total = len(chosen or list(list_episode_keys(storage, resolved)))
-    bad_names = {} if chosen else dict(list_bad_names(storage, resolved))
+    names = Names(tuple(chosen), ()) if chosen else list_names(storage, resolved)
+    total = len(names.keys)
+    bad_names = dict(names.bad)
+    remarks = [*remarks_on(resolved), *passed_over(names.bags)]
     if total == 0 and not bad_names:
-        click.echo(nothing_found(resolved), err=True)
+        click.echo("\n".join([nothing_found(resolved), *passed_over(names.bags)]), err=True)
         return exits.NOTHING
     with watch(total, quiet=as_json) as on_event:
         summary = convert_dataset(
@@ -160,8 +164,8 @@ def command(
         key: (str(Reason.BAD_NAME), fault) for key, fault in bad_names.items()
     }
     if as_json:
-        print_json(resolved, summary, left_out)
+        print_json(resolved, summary, left_out, remarks)
     else:
-        print_summary(resolved, summary, left_out)
+        print_summary(resolved, summary, left_out, remarks)
     withheld = any(update.withheld for update in summary.datasets)
     return exits.INCOMPLETE if left_out or withheld else exits.OK
