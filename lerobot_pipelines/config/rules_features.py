@@ -37,9 +37,10 @@ def stream_dimension(stream: StreamConfig) -> int | None:
     """How many elements a sample has, as far as the configuration says."""
     if stream.expected_dimension is not None:
         return stream.expected_dimension
-    for listed in (stream.columns, stream.joint_names):
-        if listed is not None:
-            return len(listed)
+    if stream.columns is not None:
+        return len(stream.columns)
+    if stream.joint_names is not None:
+        return len(stream.joint_names) * _fields(stream)
     return None if stream.field is None else fields_length(stream.field)
 
 
@@ -97,11 +98,15 @@ def dimensions_of_streams(config: DatasetConfig) -> Iterator[Finding]:
         dimension = stream_dimension(stream)
         if dimension is None:
             continue
-        for name, listed in (("columns", stream.columns), ("joint_names", stream.joint_names)):
+        for name, listed, fields in (
+            ("columns", stream.columns, 1),
+            ("joint_names", stream.joint_names, _fields(stream)),
+        ):
             if listed is None:
                 continue
-            if len(listed) != dimension:
-                yield (*path, name), f"has {len(listed)} entries; {dimension} are expected"
+            if len(listed) * fields != dimension:
+                each = f" for each of {fields} fields" if fields > 1 else ""
+                yield (*path, name), f"has {len(listed)} entries{each}; {dimension} are expected"
             if repeated := _repeated(listed):
                 yield (*path, name), f'holds "{repeated}" twice'
         if stream.field is not None and stream.columns is None and stream.joint_names is None:
@@ -265,6 +270,11 @@ def something(config: DatasetConfig) -> Iterator[Finding]:
 
 def _dimension(config: DatasetConfig, stream: str) -> int | None:
     return next((stream_dimension(item) for item in config.streams if item.name == stream), None)
+
+
+def _fields(stream: StreamConfig) -> int:
+    """How many numbers there are of each joint."""
+    return 1 if stream.field is None else len(stream.field.split(","))
 
 
 def _repeated(names: Sequence[str]) -> str | None:

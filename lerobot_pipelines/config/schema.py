@@ -74,7 +74,8 @@ class StreamConfig(Section):
     columns: tuple[str, ...] | None = None
     """Files: exactly these columns, in this order."""
     joint_names: tuple[str, ...] | None = None
-    """Bags with `sensor_msgs/JointState`: these joints by name, in this order."""
+    """Bags whose messages name their joints, as `sensor_msgs/JointState` does: these joints by
+    name, in this order, of each field."""
     kind: Literal["state", "command", "gripper"] = "state"
     """What the numbers are; shown in reports."""
     scale: float | tuple[float, ...] = 1.0

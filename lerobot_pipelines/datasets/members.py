@@ -177,6 +177,27 @@ def schema_difference(found: DatasetSchema, wanted: DatasetSchema) -> str | None
     return None
 
 
+def joint_names_remedy(found: DatasetSchema, wanted: DatasetSchema) -> str | None:
+    """What to do where the first difference is the names of a feature's elements alone."""
+    for name in sorted(found.features.keys() | wanted.features.keys()):
+        one, other = found.features.get(name), wanted.features.get(name)
+        if one == other:
+            continue
+        if one is None or other is None or (one.dtype, one.shape) != (other.dtype, other.shape):
+            return None
+        remedy = (
+            f'in joint_names (bags) or columns (files) of the streams of "{name}", in the order of '
+            "the dataset, and convert it again"
+        )
+        if sorted(_listed(one.names)) == sorted(_listed(other.names)):
+            return f"its joints come in another order: list them {remedy}"
+        return (
+            f"it names other joints: list those of the dataset {remedy}; episodes made before "
+            "joints had names are to be converted again as well"
+        )
+    return None
+
+
 def number_episodes(
     members: Iterable[Member], tasks: Sequence[str], known: Sequence[Episode] = ()
 ) -> list[Episode]:
@@ -265,6 +286,11 @@ def _shown(video: VideoFormat | None) -> str:
     if (depth := video.depth) is None:
         return shown
     return f"{shown} of {depth.nearest_m:g} to {depth.farthest_m:g} m in {depth.unit}"
+
+
+def _listed(names: list[str] | dict[str, list[str]] | None) -> list[str]:
+    groups = names.values() if isinstance(names, dict) else [names or []]
+    return [name for group in groups for name in group]
 
 
 def _told(feature: FeatureRecord | None) -> str:

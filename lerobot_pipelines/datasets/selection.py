@@ -15,6 +15,7 @@ from lerobot_pipelines.datasets.members import (
     Candidate,
     DatasetSchema,
     Member,
+    joint_names_remedy,
     schema_difference,
 )
 from lerobot_pipelines.datasets.reading import Found, RecordReader
@@ -286,13 +287,16 @@ def _judge(
         return Left(etag=etag, key=key, reason=str(found))
     fault = _fault(found)
     if fault is None and (difference := _difference(found, schema)):
-        fault = f"{INCOMPATIBLE} {difference}; {_remedy(found, config_hash)}"
+        fault = f"{INCOMPATIBLE} {difference}; {_remedy(found, schema, config_hash)}"
     return Left(etag=etag, key=found.member.key, reason=fault) if fault else found.member
 
 
-def _remedy(found: Candidate, config_hash: str) -> str:
+def _remedy(found: Candidate, schema: DatasetSchema, config_hash: str) -> str:
     if found.member.config_hash != config_hash:
         return "convert it again with the current configuration"
+    different = next((one for one in found.schemas if schema_difference(one, schema)), None)
+    if different is not None and (joints := joint_names_remedy(different, schema)):
+        return joints
     return (
         "it was recorded differently: give such recordings a dataset of their own, or one picture "
         "size (video.size)"

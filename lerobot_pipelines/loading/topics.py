@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lerobot_pipelines.config.rules_features import stream_dimension
 from lerobot_pipelines.config.schema import DatasetConfig, FeaturePart
 from lerobot_pipelines.config.slices import slice_length
 from lerobot_pipelines.errors import ConfigError
@@ -59,8 +60,4 @@ def _width(config: DatasetConfig, part: FeaturePart) -> int | None:
     stream = next((one for one in config.streams if one.name == part.stream), None)
     if stream is None or part.slice is not None:
         return None
-    if stream.columns is not None:
-        return len(stream.columns)
-    if stream.joint_names is not None:
-        return len(stream.joint_names)
-    return stream.expected_dimension
+    return stream_dimension(stream)

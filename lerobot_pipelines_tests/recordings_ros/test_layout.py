@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lerobot_pipelines.recordings.ros.container import Connection
-from lerobot_pipelines.recordings.ros.fields import Selection
-from lerobot_pipelines.recordings.ros.layout import MOST_LAYOUTS, Layouts
+from lerobot_pipelines.recordings.ros.layout import MAX_LAYOUTS, Layouts
 from lerobot_pipelines.recordings.ros.message_types import RosCodec
+from lerobot_pipelines.recordings.ros.selection import Selection
 from lerobot_pipelines_tests.recordings_ros.bags import JOINTS, START_NS, Types
 
 TYPES = {1: Types(1), 2: Types(2)}
@@ -41,14 +41,17 @@ class Reader:
 
     def read(self, message: Any) -> tuple[list[float], bool]:
         raw = raw_of(self.types, message)
-        expected = self.selection.values(self.codec.decode(raw))
-        assert expected is not None
-        found = self.layouts.values(raw)
+        sample = self.selection.sample(self.codec.decode(raw))
+        wanted = self.selection.wanted
+        columns = self.selection.columns(sample.shape, wanted) if wanted else None
+        expected = sample.values if columns is None else sample.values[columns]
+        found = self.layouts.find(raw)
         if found is None:
-            self.layouts.learn(raw, expected)
+            self.layouts.learn(raw, sample, columns)
             return expected.tolist(), False
-        assert found.tolist() == expected.tolist()
-        return found.tolist(), True
+        assert found[0].shape == sample.shape
+        assert found[1].tolist() == expected.tolist()
+        return expected.tolist(), True
 
 
 @pytest.mark.parametrize("ros", [1, 2])
@@ -68,11 +71,14 @@ def test_joints_in_another_order_are_not_taken_for_the_first(ros: int) -> None:
     types = TYPES[ros]
     reader = Reader(types, "sensor_msgs/msg/JointState", None)
     swapped = (JOINTS[0], JOINTS[2], JOINTS[1])
-    # "elbow" and "wrist" are equally long: only the names tell.
+    # "elbow" and "wrist" are equally long: only the names tell. Numbers come as they are sent.
     assert reader.read(types.joint_state(START_NS, (1, 2, 3))) == ([1, 2, 3], False)
-    assert reader.read(types.joint_state(START_NS, (1, 3, 2), swapped)) == ([1, 2, 3], False)
-    assert reader.read(types.joint_state(START_NS, (4, 6, 5), swapped)) == ([4, 5, 6], True)
+    assert reader.read(types.joint_state(START_NS, (1, 3, 2), swapped)) == ([1, 3, 2], False)
+    assert reader.read(types.joint_state(START_NS, (4, 6, 5), swapped)) == ([4, 6, 5], True)
     assert reader.read(types.joint_state(START_NS, (7, 8, 9))) == ([7, 8, 9], True)
+    picked = Reader(types, "sensor_msgs/msg/JointState", None, JOINTS[::-1])
+    assert picked.read(types.joint_state(START_NS, (1, 3, 2), swapped)) == ([3, 2, 1], False)
+    assert picked.read(types.joint_state(START_NS, (4, 6, 5), swapped)) == ([6, 5, 4], True)
 
 
 @settings(max_examples=60, deadline=None)
@@ -111,4 +117,4 @@ def test_a_topic_of_many_shapes_is_given_up() -> None:
     reader = Reader(types, "sensor_msgs/msg/JointState", None)
     for length in range(1, 40):
         reader.read(types.joint_state(START_NS, range(length), ()))
-    assert len(reader.layouts._known) == MOST_LAYOUTS
+    assert len(reader.layouts._known) == MAX_LAYOUTS

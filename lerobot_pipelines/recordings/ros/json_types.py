@@ -68,7 +68,22 @@ def _leaves(schema: Any, prefix: str, depth: int) -> list[Leaf]:
             leaves.append(Leaf(f"{prefix}{name}", False))
         elif kind == "array" and (inner.get("items") or {}).get("type") in _NUMBERS:
             leaves.append(Leaf(f"{prefix}{name}", True))
+        elif kind == "array" and _holds_numbers(inner.get("items"), depth + 1):
+            leaves.append(Leaf(f"{prefix}{name}", is_array=True, is_list=True))
     return leaves
+
+
+def _holds_numbers(schema: Any, depth: int) -> bool:
+    properties = _properties(schema)
+    if depth > DEEPEST or is_moment(properties):
+        return False
+    return any(
+        inner.get("type") in _NUMBERS
+        or (inner.get("items") or {}).get("type") in _NUMBERS
+        or _holds_numbers(inner, depth + 1)
+        or _holds_numbers(inner.get("items"), depth + 1)
+        for inner in properties.values()
+    )
 
 
 def _plain(content: Mapping[str, Any], schema: Any) -> PlainMessage:

@@ -49,6 +49,7 @@ class Leaf(NamedTuple):
 
     path: str
     is_array: bool
+    is_list: bool = False  # of messages that hold numbers
 
 
 class Codec(Protocol):
@@ -202,10 +203,28 @@ class RosCodec:
                 continue
             is_array = kind != Nodetype.BASE
             inner = details[0] if is_array else (kind, details)
+            if inner[0] == Nodetype.NAME and self._holds_numbers(str(inner[1]), set()):
+                leaves.append(Leaf(path, is_array=True, is_list=True))
             is_number = inner[0] == Nodetype.BASE and "string" not in str(inner[1][0])
             if is_number and name != _EMPTY and not name.endswith("covariance"):
                 leaves.append(Leaf(path, is_array))
         return leaves
+
+    def _holds_numbers(self, type_name: str, seen: set[str]) -> bool:
+        """Whether any field of a type, at any depth, is a number; each type is looked at once."""
+        from rosbags.interfaces import Nodetype
+
+        if type_name in _NOT_VALUES or type_name in seen:
+            return False
+        seen.add(type_name)
+        for name, (kind, details) in self._store.fielddefs[type_name][1]:
+            inner = (kind, details) if kind in (Nodetype.BASE, Nodetype.NAME) else details[0]
+            if inner[0] == Nodetype.NAME:
+                if self._holds_numbers(str(inner[1]), seen):
+                    return True
+            elif "string" not in str(inner[1][0]) and name != _EMPTY:
+                return True
+        return False
 
     def _find_stamp(self) -> int | None:
         from rosbags.interfaces import Nodetype

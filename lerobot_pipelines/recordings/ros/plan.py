@@ -48,6 +48,7 @@ class StreamPlan:
     kind: StreamKind
     topic: Topic
     clock: Clock
+    part: str = ""  # tells it from other streams of the topic; see ``stream_joints``
     required: bool = False
     stream: StreamConfig | None = None
     camera: CameraConfig | None = None

@@ -73,11 +73,28 @@ def _leaves(descriptor: Any, prefix: str, depth: int) -> list[Leaf]:
     for field in fields:
         path = f"{prefix}{field.name}"
         if field.type == field.TYPE_MESSAGE:
-            if not field.is_repeated and field.name != "header":
+            if field.is_repeated:
+                if _holds_numbers(field.message_type, set()):
+                    leaves.append(Leaf(path, is_array=True, is_list=True))
+            elif field.name != "header":
                 leaves.extend(_leaves(field.message_type, f"{path}.", depth + 1))
         elif field.type not in (field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_GROUP):
             leaves.append(Leaf(path, field.is_repeated))
     return leaves
+
+
+def _holds_numbers(descriptor: Any, seen: set[str]) -> bool:
+    """Whether any field of a type, at any depth, is a number; each type is looked at once."""
+    fields = descriptor.fields
+    if descriptor.full_name in seen or is_moment([field.name for field in fields]):
+        return False
+    seen.add(descriptor.full_name)
+    return any(
+        _holds_numbers(field.message_type, seen)
+        if field.type == field.TYPE_MESSAGE
+        else field.type not in (field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_GROUP)
+        for field in fields
+    )
 
 
 def _plain(message: Any) -> PlainMessage:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.config.schema import DEFAULT_LIMITS, DatasetConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
-from lerobot_pipelines.intake import Intake, IntakeEntry
+from lerobot_pipelines.intake import Intake, IntakeCode, IntakeEntry
 from lerobot_pipelines.model import (
     EpisodeSource,
     Fault,
@@ -32,9 +32,10 @@ from lerobot_pipelines.recordings.ros.plan import (
     plan_everything,
     topics_of,
 )
+from lerobot_pipelines.recordings.ros.stream_joints import NotAStream
 from lerobot_pipelines.recordings.ros.survey import Survey
 from lerobot_pipelines.recordings.ros.tally import Faults
-from lerobot_pipelines.recordings.ros.walk import dimension_of, walk
+from lerobot_pipelines.recordings.ros.walk import walk
 from lerobot_pipelines.recordings.rows import AlignedRows
 
 
@@ -123,6 +124,8 @@ class BagRecording(AlignedRows):
         return (*self._early_intake, *self._late_intake.entries)
 
     def _stream(self, name: str) -> Stream:
+        if name not in self._plans:
+            self._read(self._unread)  # a topic may turn out to hold several streams
         if name in self._unread:
             if self._unread[name].kind is StreamKind.PICTURE:
                 cameras = StreamKind.PICTURE
@@ -185,13 +188,26 @@ class BagRecording(AlignedRows):
         while surveys:
             survey = surveys.pop(0)  # what it collected is let go of before the next is finished
             with self._left_out(survey.plan):
-                self._found[survey.plan.name] = self._finish(survey)
+                parts = survey.parts(self._file.index.stamps)
+                self._replace(survey.plan, [part.plan for part in parts])
+                for part in parts:
+                    self._found[part.plan.name] = self._finish(part)
+
+    def _replace(self, plan: StreamPlan, parts: Sequence[StreamPlan]) -> None:
+        """Streams that turn out to be in one topic take its place."""
+        if [part.name for part in parts] == [plan.name]:
+            return
+        plans = ([*parts] if known is plan else [known] for known in self._plans.values())
+        self._plans = {one.name: one for several in plans for one in several}
 
     @contextmanager
     def _left_out(self, plan: StreamPlan) -> Iterator[None]:
         """A refusal is remembered for whoever asks for the stream; a fault if it may be missing."""
         try:
             yield
+        except NotAStream as reason:
+            told = f"{plan.topic.name} ({plan.topic.type_name}) is no stream: {reason}"
+            self._late_intake.note(IntakeCode.UNREAD, plan.name, told, count=plan.topic.count)
         except Refused as refusal:
             if plan.required or isinstance(refusal, ConfigError):
                 self._refusals[plan.name] = refusal
@@ -204,12 +220,9 @@ class BagRecording(AlignedRows):
         if self._limit is not None:
             survey.refuse_damaged(self._limit)
         self._rows[plan.name], self._stamps[plan.name] = rows, stamps
-        dimension: int | None = None
         if values is not None:
             self._vectors[plan.name] = values
-            dimension = values.shape[1] if len(values) else None
-        elif plan.kind is StreamKind.VECTOR:
-            dimension = dimension_of(self._file, plan.topic, survey)
+        dimension = survey.dimension
         names = survey.element_names
         return Stream(
             name=plan.name,

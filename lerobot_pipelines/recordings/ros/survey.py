@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,15 +21,17 @@ from lerobot_pipelines.recordings.chronology_report import report_chronology
 from lerobot_pipelines.recordings.ros.batch import Batch
 from lerobot_pipelines.recordings.ros.clocks import NO_STAMP, stamps_by
 from lerobot_pipelines.recordings.ros.container import LostMessage, Rows
-from lerobot_pipelines.recordings.ros.fields import Selection, Values
+from lerobot_pipelines.recordings.ros.damage import Damage
+from lerobot_pipelines.recordings.ros.fields import Values
 from lerobot_pipelines.recordings.ros.findings import Findings, where_received
 from lerobot_pipelines.recordings.ros.layout import Layout
-from lerobot_pipelines.recordings.ros.message_types import Codec
 from lerobot_pipelines.recordings.ros.plan import StreamPlan
-from lerobot_pipelines.recordings.ros.survey_content import Content, StampsOnly, Way
+from lerobot_pipelines.recordings.ros.stream_joints import StreamJoints, require_samples
+from lerobot_pipelines.recordings.ros.survey_content import Content, Way
 from lerobot_pipelines.recordings.ros.survey_pictures import PictureContent
 from lerobot_pipelines.recordings.ros.survey_values import ValueContent, selections
 from lerobot_pipelines.recordings.ros.tally import Faults
+from lerobot_pipelines.recordings.ros.value_rows import Chosen, Messages, assemble
 
 
 class Survey:
@@ -49,6 +53,7 @@ class Survey:
         self.plan = plan
         self.clock = plan.clock  # the one in use, once ``finish`` knows it
         self.steps: tuple[ClockStep, ...] = ()  # of that clock, likewise
+        self.dimension: int | None = None  # of the values, likewise
         self._findings = Findings(plan, faults, intake)
         self.details["type"] = plan.topic.type_name
         if digest := next((c.digest for c in plan.topic.connections if c.digest), None):
@@ -56,16 +61,17 @@ class Survey:
             self.details["rihs01" if digest.startswith("RIHS01_") else "md5"] = digest
         self._rows = array("q")
         self._header_stamps = array("q")
-        self._selections: dict[Codec, Selection] = {}
+        self._chosen: Chosen | None = None  # of the values, once ``parts`` has been asked
         self._values: ValueContent | None = None
         if plan.kind is StreamKind.VECTOR:
-            self._selections = selections(plan, self._findings)
-            if with_values:
-                self._values = ValueContent(self._findings, self._selections)
+            chosen = selections(plan, self._findings)
+            self._values = ValueContent(self._findings, chosen, keeps=with_values)
         self._pictures: PictureContent | None = None
         if plan.kind is StreamKind.PICTURE:
             self._pictures = PictureContent(self._findings, limits.max_pixels)
-        self._content: Content = self._values or self._pictures or StampsOnly()
+        content = self._values or self._pictures
+        assert content is not None  # a stream is one or the other
+        self._content: Content = content
 
     @property
     def details(self) -> dict[str, Any]:
@@ -123,34 +129,74 @@ class Survey:
 
     # All of them --------------------------------------------------------------------------------
 
+    def parts(self, receive_stamps: Stamps) -> list[Survey]:
+        """One survey for each stream of the topic: this one, unless there is no configuration.
+
+        Raises ``Refused`` (missing_field) if no message has what is asked for, ``NotAStream`` if
+        nothing is asked for and the messages are not alike enough to be samples.
+        """
+        if self._values is None:
+            return [self]
+        found = StreamJoints(self._messages(self._values, receive_stamps), self._findings).choose()
+        if self.plan.stream is None:
+            require_samples(self._messages(self._values, receive_stamps), found)
+        if self.plan.part:
+            found = [one for one in found if one.suffix == self.plan.part] or found[:1]
+        if len(found) == 1:
+            self._chosen = found[0]
+            return [self]
+        return [self._part(one) for one in found]
+
+    def _part(self, chosen: Chosen) -> Survey:
+        part = copy(self)
+        part.plan = replace(self.plan, name=f"{self.plan.name}:{chosen.suffix}", part=chosen.suffix)
+        part._chosen = chosen
+        part._findings = replace(
+            self._findings, plan=part.plan, damage=Damage(), details=dict(self.details)
+        )
+        if chosen.joints is not None and chosen.joints.joints is not None:
+            part.details["joint_names"] = list(chosen.joints.names)
+        return part
+
+    def _messages(self, content: ValueContent, receive_stamps: Stamps) -> Messages:
+        rows = np.array(self._rows, dtype=np.int64)
+        return Messages(content, rows, receive_stamps[rows])
+
     def finish(self, receive_stamps: Stamps) -> tuple[Rows, Stamps, Vectors | None]:
-        """Rows, stamps and values in the order of time, (count,), (count,), (count, dimension)."""
+        """Rows, stamps and values in the order of time, (count,), (count,), (count, dimension).
+
+        Asks for ``parts`` first, of which it must be the only one.
+        """
         rows = np.array(self._rows, dtype=np.int64)
         headers = np.array(self._header_stamps, dtype=np.int64)
         keep = np.ones(len(rows), np.bool_)
         values: Vectors | None = None
         if self._values is not None:
-            values, keep = self._values.matrix()
+            if self._chosen is None:
+                self.parts(receive_stamps)
+            assert self._chosen is not None
+            messages = self._messages(self._values, receive_stamps)
+            found = assemble(messages, self._chosen, self._findings)
+            keep, values, self.dimension = found.keep, found.values, found.dimension
         rows, headers = rows[keep], headers[keep]
         # Connections of one topic are taken one after the other within a part of the file.
         in_file = np.argsort(rows, kind="stable")
         rows, headers = rows[in_file], headers[in_file]
         faults, name = self._findings.faults, self.plan.name
-        found = stamps_by(self.plan.clock, receive_stamps[rows], headers)
-        self.clock = found.clock
-        self.details.update(found.details)
-        faults.add(name, "whole stream", "zero_stamp", found.unstamped)
-        in_time = put_in_order(found.stamps)
+        clocked = stamps_by(self.plan.clock, receive_stamps[rows], headers)
+        self.clock = clocked.clock
+        self.details.update(clocked.details)
+        faults.add(name, "whole stream", "zero_stamp", clocked.unstamped)
+        in_time = put_in_order(clocked.stamps)
         if in_time.backwards:
             self.details["non_monotonic"] = in_time.backwards
         faults.add(name, "whole stream", "duplicate_stamp", in_time.repeated)
         faults.add(name, "whole stream", "stray_stamp", len(in_time.strays))
         order, self.steps = in_time.order, in_time.steps
-        report_chronology(self._findings.intake, name, in_time, found.stamps[order])
-        self._describe_names()
+        stamps = clocked.stamps[order]
+        report_chronology(self._findings.intake, name, in_time, stamps)
         if self._pictures is not None:
             self._pictures.finish()
-        stamps = found.stamps[order]
         wish = self.plan.stream or self.plan.camera
         if wish is not None:
             stamps = shifted(stamps, wish)
@@ -167,17 +213,9 @@ class Survey:
             self._pictures.refuse_unreadable()
         self._findings.damage.refuse_above(limit, self.plan, self._findings.last_error)
 
-    def selection_of(self, codec: Codec) -> Selection:
-        return self._selections[codec]
-
     @property
     def element_names(self) -> tuple[str, ...] | None:
-        return next((s.element_names for s in self._selections.values()), None)
-
-    def _describe_names(self) -> None:
-        reordered = sum(selection.reordered for selection in self._selections.values())
-        if reordered:
-            self.details["joint_order_changed"] = reordered
+        return self._chosen.element_names if self._chosen is not None else None
 
 
 def _in_order(values: Values, order: NDArray[np.int64]) -> Values:

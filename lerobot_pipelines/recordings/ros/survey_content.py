@@ -1,4 +1,4 @@
-"""What the first pass takes out of messages beside their stamps; here: nothing."""
+"""What the first pass takes out of messages beside their stamps."""
 
 from __future__ import annotations
 
@@ -40,21 +40,3 @@ class Content(Protocol):
     def interrupted(self) -> None:
         """A message before the next one was lost."""
         ...
-
-
-class StampsOnly(Content):
-    """Of a vector stream whose values are read later."""
-
-    learned = 0
-
-    def ways(self, batch: Batch) -> list[Way]:
-        return [Way(batch.sound)]
-
-    def take_many(self, batch: Batch, part: slice, layout: Layout | None) -> Flags | None:
-        return None
-
-    def take(self, codec: Codec, lazy: Decoded, where: str) -> bool:
-        return True
-
-    def interrupted(self) -> None:
-        pass

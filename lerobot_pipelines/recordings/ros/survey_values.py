@@ -1,20 +1,32 @@
-"""Numbers in the first pass: of every message, by the field and the joints that are asked for."""
+"""Numbers in the first pass: of every message, by the field and the joints that are asked for.
+
+Messages are kept in groups of one shape. Which groups are the stream, and in which order their
+numbers are its columns, is decided by ``ValueRows`` when all have been seen.
+"""
 
 from __future__ import annotations
 
 from array import array
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lerobot_pipelines.recordings.ros.batch import Batch, Decoded
 from lerobot_pipelines.recordings.ros.blocks import Flags
-from lerobot_pipelines.recordings.ros.fields import FieldError, Selection, Values
-from lerobot_pipelines.recordings.ros.findings import Findings, where_received
+from lerobot_pipelines.recordings.ros.fields import FieldError, Path, Values, flatten
+from lerobot_pipelines.recordings.ros.findings import Findings
 from lerobot_pipelines.recordings.ros.layout import Layout, Layouts
 from lerobot_pipelines.recordings.ros.message_types import BadMessage, Codec
 from lerobot_pipelines.recordings.ros.plan import StreamPlan
+from lerobot_pipelines.recordings.ros.selection import Columns, Selection, Shape
 from lerobot_pipelines.recordings.ros.survey_content import Content, Way
+
+# Lists of names that differ, and lengths: more are no robot's.
+MAX_SHAPES = 1024
+
+# Decoded messages in which it is looked up which fields hold numbers.
+_MAX_LOOKED_INTO = 16
 
 
 def selections(plan: StreamPlan, findings: Findings) -> dict[Codec, Selection]:
@@ -37,15 +49,38 @@ def selections(plan: StreamPlan, findings: Findings) -> dict[Codec, Selection]:
     return made
 
 
-class ValueContent(Content):
-    """Collects the numbers of every message; ``matrix`` puts them together."""
+@dataclass(slots=True)
+class Group:
+    """Messages of one shape. ``columns`` were taken of each, None: all; ``values`` are these.
 
-    def __init__(self, findings: Findings, chosen: dict[Codec, Selection]) -> None:
+    ``has_all`` is false where joints that were asked for are not in the messages.
+    """
+
+    number: int
+    selection: Selection
+    shape: Shape
+    columns: Columns | None
+    has_all: bool
+    width: int
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+
+class ValueContent(Content):
+    """Collects the numbers of every message, or (without ``keeps``) their shapes alone.
+
+    Joints that a configuration names are picked at once; messages that have not all of them leave
+    no numbers behind.
+    """
+
+    def __init__(self, findings: Findings, chosen: dict[Codec, Selection], *, keeps: bool) -> None:
+        self.groups: dict[tuple[Codec, Shape], Group] = {}
+        self.numbers = array("i")  # of the group of each kept message
+        self.sizes: dict[str, int] = {}  # the most numbers seen in each field of the messages
+        self.keeps = keeps
         self._findings = findings
         self._selections = chosen
         self._layouts = {codec: Layouts(codec, selection) for codec, selection in chosen.items()}
-        self._values = array("d")
-        self._lengths = array("q")
+        self._looked_into = 0
 
     @property
     def learned(self) -> int:
@@ -59,26 +94,23 @@ class ValueContent(Content):
 
     def take_many(self, batch: Batch, part: slice, layout: Layout | None) -> Flags | None:
         assert layout is not None
-        chosen = np.zeros(len(batch), np.bool_)
-        chosen[part] = True
-        values = layout.many(batch, chosen)
-        if layout.is_reordered:
-            self._selections[batch.codec].reordered += len(values)
-        finite: Flags = np.all(np.isfinite(values), axis=1)
-        if not finite.all():
-            where = where_received(batch.received[part][~finite][0])
-            self._findings.lost(where, "non_finite", int(np.count_nonzero(~finite)))
-            values = values[finite]
-        self._lengths.frombytes(np.full(len(values), values.shape[1], np.int64).tobytes())
-        self._values.frombytes(np.ascontiguousarray(values).tobytes())
-        return finite
+        group = self.groups[batch.codec, layout.shape]
+        count = len(batch.rows[part])
+        if self.keeps and group.width:
+            chosen = np.zeros(len(batch), np.bool_)
+            chosen[part] = True
+            values = layout.many(batch, chosen)
+            group.values.frombytes(np.ascontiguousarray(values).tobytes())
+        self.numbers.frombytes(np.full(count, group.number, np.intc).tobytes())
+        return None
 
     def take(self, codec: Codec, lazy: Decoded, where: str) -> bool:
         layouts = self._layouts[codec]
-        if (known := layouts.values(lazy.raw)) is not None:
-            return self._keep(known, where)
+        if (known := layouts.find(lazy.raw)) is not None:
+            return self._keep(self.groups[codec, known[0].shape], known[1])
         try:
-            values = self._selections[codec].values(lazy.get())
+            message = lazy.get()
+            sample = self._selections[codec].sample(message)
         except FieldError as error:
             self._findings.last_error = str(error)
             self._findings.lost(where, "missing_field")
@@ -86,44 +118,49 @@ class ValueContent(Content):
         except BadMessage:
             self._findings.lost(where, "bad_message")
             return False
-        if values is None:
-            details = self._findings.details
-            details["other_messages"] = details.get("other_messages", 0) + 1
-            self._findings.damage.seen -= 1
-            return False
-        layouts.learn(lazy.raw, values)
-        return self._keep(values, where)
+        group = self.groups.get((codec, sample.shape))
+        if group is None:
+            if len(self.groups) >= MAX_SHAPES:
+                self._findings.last_error = f"messages have more than {MAX_SHAPES} shapes"
+                self._findings.lost(where, "missing_field")
+                return False
+            group = self._new_group(codec, sample.shape)
+        layout = layouts.learn(lazy.raw, sample, group.columns)
+        self._see(codec, layout, message)
+        picked = sample.values if group.columns is None else sample.values[group.columns]
+        return self._keep(group, picked)
 
-    def _keep(self, values: Values, where: str) -> bool:
-        if len(values) == 0:
-            self._findings.last_error = "the field is empty"
-            self._findings.lost(where, "empty")
-            return False
-        if not np.isfinite(values).all():
-            self._findings.lost(where, "non_finite")
-            return False
-        self._lengths.append(len(values))
-        self._values.frombytes(np.ascontiguousarray(values, np.float64).tobytes())
+    def _new_group(self, codec: Codec, shape: Shape) -> Group:
+        selection = self._selections[codec]
+        columns = selection.columns(shape, selection.wanted) if selection.wanted else None
+        has_all = columns is not None or not selection.wanted
+        if not has_all:
+            columns = np.empty(0, np.int64)
+        width = sum(shape.lengths) if columns is None else len(columns)
+        group = Group(len(self.groups), selection, shape, columns, has_all, width)
+        self.groups[codec, shape] = group
+        return group
+
+    def _keep(self, group: Group, values: Values) -> bool:
+        if self.keeps and group.width:
+            group.values.frombytes(np.ascontiguousarray(values, np.float64).tobytes())
+        self.numbers.append(group.number)
         return True
 
-    def matrix(self) -> tuple[Values, NDArray[np.bool_]]:
-        """Samples of one dimension, (count, dimension), and which of the kept messages they are.
+    def _see(self, codec: Codec, layout: Layout | None, message: object) -> None:
+        """Which fields hold numbers; looked up in some messages, as most are alike."""
+        if layout is None and self._looked_into >= _MAX_LOOKED_INTO:
+            return
+        self._looked_into += layout is None
+        found = layout.sizes if layout is not None else _sizes_of(codec, message)
+        for path, size in found.items():
+            self.sizes[path] = max(size, self.sizes.get(path, 0))
 
-        Raises ``Refused`` (missing_field) if no message had what is asked for.
-        """
-        lengths = np.array(self._lengths, dtype=np.int64)
-        if len(lengths) == 0:
-            if self._findings.last_error:
-                raise self._findings.refused(self._findings.last_error)
-            return np.empty((0, 0)), np.empty(0, np.bool_)
-        config = self._findings.plan.stream
-        expected = config.expected_dimension if config else None
-        usual = int(np.bincount(lengths).argmax())
-        # Where no sample has the expected length the alignment says so, in its own words.
-        dimension = expected if expected is not None and (lengths == expected).any() else usual
-        keep: NDArray[np.bool_] = lengths == dimension
-        self._findings.lost("whole stream", "dimension_changed", int(np.count_nonzero(~keep)))
-        flat = np.frombuffer(self._values, dtype=np.float64)
-        if not keep.all():
-            flat = flat[np.repeat(keep, lengths)]
-        return flat.reshape(-1, dimension), keep
+
+def _sizes_of(codec: Codec, message: object) -> dict[str, int]:
+    """How many numbers each field of a message holds, lists of messages as a whole."""
+    found: dict[str, int] = {}
+    for leaf in codec.numeric_leaves():
+        with suppress(FieldError):
+            found[leaf.path] = len(flatten(Path(leaf.path).read(message)))
+    return found

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lerobot_pipelines.recordings.ros.batch import Batch
-from lerobot_pipelines.recordings.ros.container import BagFile, LostMessage
-from lerobot_pipelines.recordings.ros.fields import FieldError
-from lerobot_pipelines.recordings.ros.message_types import BadMessage, Codec
-from lerobot_pipelines.recordings.ros.plan import Topic
+from lerobot_pipelines.recordings.ros.container import BagFile
+from lerobot_pipelines.recordings.ros.message_types import Codec
 from lerobot_pipelines.recordings.ros.survey import Survey
 
 
@@ -29,17 +27,3 @@ def walk(file: BagFile, surveys: Sequence[Survey]) -> None:
             batch = Batch(file, block, np.flatnonzero(of_row == id), codec)
             for survey in takers:
                 survey.take(batch)
-
-
-def dimension_of(file: BagFile, topic: Topic, survey: Survey) -> int | None:
-    """How many numbers the topic's first readable message has; None if none is readable."""
-    for row in np.flatnonzero(np.isin(file.index.connections, list(topic.codecs)))[:20].tolist():
-        codec = topic.codecs[int(file.index.connections[row])]
-        try:
-            decoded = codec.decode(file.message(row).whole())
-            values = survey.selection_of(codec).values(decoded)
-        except (LostMessage, BadMessage, FieldError):
-            continue
-        if values is not None:
-            return len(values)
-    return None

@@ -1,0 +1,285 @@
+"""What one stream takes from each message of its topic, whichever way its field is spelled.
+
+Where a message names its numbers (``name`` beside ``position``), all of a field is taken, in the
+message's own order, with the names: which column each number belongs to is decided when all
+messages are known. Slices then count in the order of the columns, not of the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_pipelines.recordings.ros.fields import (
+    FieldError,
+    Path,
+    Values,
+    flatten,
+    is_message,
+    value_fields,
+)
+from lerobot_pipelines.recordings.ros.message_types import Codec, Leaf
+
+Columns = NDArray[np.int64]
+
+# What a topic of this type is recorded for, where that is not every number it holds.
+_USUAL_FIELDS = {
+    "JointState": "position",
+    "JointTrajectoryPoint": "positions",
+    "MultiDOFJointState": "transforms",
+}
+
+# What messages call the list of their joints' names.
+NAME_FIELDS = ("name", "names", "joint_names", "joint_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What messages must have in common to be read alike.
+
+    ``names`` are all names that the message gives its numbers, ``spans`` says which of these belong
+    to each path, None for a path without. ``lengths`` are the numbers taken by each path. Where
+    ``fits`` is false there are names, but they do not tell all numbers apart: one is there twice,
+    or there are more or fewer than numbers.
+    """
+
+    names: tuple[str, ...]
+    spans: tuple[tuple[int, int] | None, ...]
+    lengths: tuple[int, ...]
+    fits: bool
+
+    @property
+    def joints(self) -> frozenset[str] | None:
+        """The joints that the numbers belong to; None where names do not tell."""
+        return frozenset(self.names) if self.names and self.fits else None
+
+    @property
+    def has_names(self) -> bool:
+        """Whether some of the numbers have names."""
+        return any(span is not None for span in self.spans)
+
+
+class Sample(NamedTuple):
+    """The numbers of one message; ``names_at`` are the paths of the lists of names it has."""
+
+    shape: Shape
+    values: Values
+    names_at: tuple[str, ...]
+
+
+class Selection:
+    """The numbers one stream takes from each message of its topic."""
+
+    def __init__(self, codec: Codec, field: str | None, joint_names: Sequence[str] | None) -> None:
+        """Raises ``FieldError``: no such path, or a type without numbers."""
+        self.type_name = codec.type_name
+        self.is_explicit = field is not None
+        self._codec = codec
+        leaves = codec.numeric_leaves()
+        usual = _USUAL_FIELDS.get(codec.short_name) or ",".join(_usual_paths(leaves))
+        text = field or usual
+        if not text:
+            raise FieldError(
+                f"{codec.type_name} has no numbers of its own; name one of its fields: "
+                f"{', '.join(codec.fields())}"
+            )
+        self.paths = [Path(part) for part in text.split(",")]
+        lists = {leaf.path for leaf in leaves if leaf.is_list}
+        self.has_lists = any(path.text in lists for path in self.paths)
+        self._demanded = [field is not None] * len(self.paths)
+        self._is_expanded = False
+        self.wanted = tuple(joint_names) if joint_names else None
+        is_flat = all("." not in path.text for path in self.paths)
+        if self.wanted and is_flat and not set(NAME_FIELDS) & set(codec.fields()):
+            raise FieldError(f"{codec.type_name} has no joint names")
+
+    # One message --------------------------------------------------------------------------------
+
+    def sample(self, message: Any) -> Sample:
+        """Raises ``FieldError`` if the message has not what is asked for."""
+        self._expand(message)
+        owners = [_names_for(path, message) for path in self.paths]
+        lists = dict(owner for owner in owners if owner is not None)
+        names, starts = _joined(lists)
+        is_told = len(set(names)) == len(names)
+        parts: list[Values] = []
+        spans: list[tuple[int, int] | None] = []
+        for path, owner, demanded in zip(self.paths, owners, self._demanded, strict=True):
+            part, span = flatten(path.read(message)), None
+            if owner is not None and is_told and len(path.tail) < 2:
+                span = starts[owner[0]], starts[owner[0]] + len(owner[1])
+                span, part = _named(path, message, span, part)
+                if demanded and not len(part) and len(self.paths) > 1:
+                    raise FieldError(f"{path.text} is empty")
+            spans.append(span)
+            parts.append(part)
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        fits = not lists or None not in spans
+        if self.wanted and len(values) and not (fits and len(lists) == 1):
+            raise FieldError(self._unfit(lists, parts))
+        shape = Shape(names, tuple(spans), tuple(len(part) for part in parts), fits)
+        return Sample(shape, values, tuple(lists))
+
+    def _expand(self, message: Any) -> None:
+        """A field that is a message with names of its own becomes the fields in there."""
+        if self._is_expanded:
+            return
+        self._is_expanded = True
+        paths: list[Path] = []
+        demanded: list[bool] = []
+        for path, was_demanded in zip(self.paths, self._demanded, strict=True):
+            inner = [] if path.tail else _expanded(path, path.read(message))
+            paths.extend(inner or [path])
+            demanded.extend([False] * len(inner) or [was_demanded])
+        self.paths, self._demanded = paths, demanded
+
+    def _unfit(self, lists: dict[str, tuple[str, ...]], parts: Sequence[Values]) -> str:
+        told = ", ".join(path.text for path in self.paths)
+        if not lists:
+            return f"the message names no joints for {told}"
+        if len(lists) > 1:
+            return f"{told} have names of their own each ({', '.join(lists)}); take one a stream"
+        names = next(iter(lists.values()))
+        if len(set(names)) < len(names):
+            return f"a joint is named twice: {', '.join(names)}"
+        counts = " and ".join(str(len(part)) for part in parts)
+        return f"{len(names)} names for {counts} values"
+
+    # All messages -------------------------------------------------------------------------------
+
+    def columns(self, shape: Shape, reference: Sequence[str] | None) -> Columns | None:
+        """Where a sample of this shape has the numbers of the stream, in the stream's order.
+
+        ``reference`` are the names of the joints in that order; None takes the numbers as they
+        are. None if a joint is not in the message.
+        """
+        if reference is None:
+            return np.arange(sum(shape.lengths))
+        if not set(reference) <= set(shape.names):
+            return None
+        found: list[int] = []
+        start = 0
+        for path, span, length in zip(self.paths, shape.spans, shape.lengths, strict=True):
+            if span is None:
+                found.extend(range(start, start + length))
+            elif length:
+                block = length // (span[1] - span[0])
+                places = {name: at for at, name in enumerate(shape.names[slice(*span)])}
+                chosen = [places[name] for name in self._sliced(path, reference, places)]
+                found.extend(start + at * block + k for at in chosen for k in range(block))
+            start += length
+        return np.array(found, dtype=np.int64)
+
+    def labels(self, shape: Shape, reference: Sequence[str] | None) -> tuple[str, ...] | None:
+        """Names of the numbers that ``columns`` chooses; None where the recording has none."""
+        if reference is None:
+            return self._scalar_names()
+        endings = {path.base: path.name for path in self.paths}
+        is_short = len(set(endings.values())) == len(endings)
+        names: list[str] = []
+        for path, span, length in zip(self.paths, shape.spans, shape.lengths, strict=True):
+            if span is None:
+                names.extend(f"{path.text}[{at}]" for at in range(length))
+                continue
+            ending = f".{path.name if is_short else path.base}" if len(endings) > 1 else ""
+            block = length // (span[1] - span[0])
+            known = dict.fromkeys(shape.names[slice(*span)], 0)
+            for name in self._sliced(path, reference, known) if length else ():
+                label = f"{name}{ending}"
+                names.extend([label] if block == 1 else (f"{label}.{k}" for k in range(block)))
+        return tuple(names) if len(set(names)) == len(names) else None
+
+    def _sliced(self, path: Path, reference: Sequence[str], known: dict[str, int]) -> list[str]:
+        own = [name for name in reference if name in known]
+        # Joints that are asked for by name need no slice.
+        if self.wanted or not path.tail:
+            return own
+        taken = path.tail[0]
+        if isinstance(taken, slice):
+            return own[taken]
+        return [own[int(taken)]]
+
+    def _scalar_names(self) -> tuple[str, ...] | None:
+        names: list[str] = []
+        for path in self.paths:
+            below = [
+                leaf
+                for leaf in self._codec.numeric_leaves()
+                if leaf.path == path.text or leaf.path.startswith(f"{path.text}.")
+            ]
+            if not below or any(leaf.is_array for leaf in below):
+                return None
+            names.extend(leaf.path for leaf in below)
+        return tuple(names)
+
+
+def _usual_paths(leaves: Sequence[Leaf]) -> list[str]:
+    # Lists of messages are many things: objects, points, plans. They count where nothing else does.
+    own = [leaf.path for leaf in leaves if not leaf.is_list]
+    return own or [leaf.path for leaf in leaves]
+
+
+def _names_for(path: Path, message: Any) -> tuple[str, tuple[str, ...]] | None:
+    """The names nearest to a field, with their own path; None where there are none."""
+    for prefix, owner in path.owners(message):
+        for field in NAME_FIELDS:
+            names = getattr(owner, field, None)
+            if field != path.name and _are_names(names) and names:
+                return (f"{prefix}.{field}" if prefix else field), tuple(names)
+    return None
+
+
+def _are_names(names: Any) -> TypeGuard[list[str]]:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _joined(
+    lists: dict[str, tuple[str, ...]],
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """All names, and where each list begins; with their list's path where one is in two lists."""
+    starts: dict[str, int] = {}
+    plain: list[str] = []
+    told: list[str] = []
+    for at, names in lists.items():
+        starts[at] = len(plain)
+        plain.extend(names)
+        owner = at.rpartition(".")[0]
+        told.extend(f"{owner}.{name}" if owner else name for name in names)
+    overlap = sum(len(set(names)) for names in lists.values()) > len(set(plain))
+    return tuple(told if overlap else plain), starts
+
+
+def _named(
+    path: Path, message: Any, span: tuple[int, int], part: Values
+) -> tuple[tuple[int, int] | None, Values]:
+    """All of a field with its span if it has a number, or a message, for each name; else as is."""
+    whole = path.read_base(message)
+    numbers = flatten(whole)
+    count = span[1] - span[0]
+    fits = len(numbers) in (0, count) or (
+        isinstance(whole, list) and len(whole) == count and len(numbers) % count == 0
+    )
+    return (span, numbers) if fits else (None, part)
+
+
+def _expanded(path: Path, value: Any) -> list[Path]:
+    """The paths of the values in a message, if names come with some of them."""
+    if not is_message(value) or not _has_names(value):
+        return []
+    found: list[Path] = []
+    for field in value_fields(value):
+        inner = Path(f"{path.text}.{field}")
+        found.extend(_expanded(inner, getattr(value, field)) or [inner])
+    return found
+
+
+def _has_names(message: Any) -> bool:
+    return any(_are_names(getattr(message, field, None)) for field in NAME_FIELDS) or any(
+        _has_names(getattr(message, field))
+        for field in value_fields(message)
+        if is_message(getattr(message, field))
+    )
