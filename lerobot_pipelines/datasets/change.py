@@ -56,7 +56,7 @@ class Change:
         )
         dirty = self._standing.dirty
         settled = self._settled()
-        wanted = _large_files(self._contents, settled)
+        wanted = large_files(self._contents, settled)
         there = self._there(settled)
         known = self._standing.snapshot if self._standing.trusted else None
         old_metas = known.metas if known else {}
@@ -102,7 +102,7 @@ class Change:
         """The large files that the old info.json reaches, with their identities."""
         if self._old is None or not self._standing.trusted:
             return {}
-        return {file.path: file.identity for file in _large_files(self._old, settled)}
+        return {file.path: file.identity for file in large_files(self._old, settled)}
 
     def _totals(self) -> Totals:
         if self._contents.format is not Format.V30:
@@ -146,6 +146,7 @@ class Change:
         return episode_statistics(episode, segment, self._contents.schema)
 
 
-def _large_files(contents: Contents, settled: int) -> list[LargeFile]:
+def large_files(contents: Contents, settled: int = 0) -> list[LargeFile]:
+    """The large files that hold episode ``settled`` or one after it."""
     files_of = v30.large_files if contents.format is Format.V30 else v21.large_files
     return files_of(contents, settled)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lerobot_pipelines.config.hashing import dataset_hash
@@ -13,12 +13,22 @@ from lerobot_pipelines.datasets.building import Builder
 from lerobot_pipelines.datasets.change import Change
 from lerobot_pipelines.datasets.commit import publish
 from lerobot_pipelines.datasets.contents import Contents, contents_of, unchanged_episodes
+from lerobot_pipelines.datasets.describing import INFO_PATH
+from lerobot_pipelines.datasets.inventory import (
+    Inventory,
+    damages,
+    list_files,
+    read_inventory,
+    taken_down,
+    write_inventory,
+)
 from lerobot_pipelines.datasets.ledger import (
     Intent,
     Kind,
     Packing,
     Snapshot,
     Totals,
+    ledger_folder,
     open_ledger,
 )
 from lerobot_pipelines.datasets.members import all_tasks, number_episodes
@@ -51,6 +61,8 @@ class DatasetUpdate:
     withheld: Mapping[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     why_removed: Mapping[str, str] = field(default_factory=dict)
+    # Files that were missing or changed and are in order again: path -> what was wrong.
+    mended: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -67,6 +79,7 @@ class DatasetUpdate:
             "stale": self.stale,
             "kept though refused or unlike (see --allow-removal)": self.withheld,
             "kept without a record": self.lost,
+            "files mended": self.mended,
         }
         parts += [f"{len(keys)} {what}" for what, keys in counts.items() if keys]
         if not self.changed:
@@ -100,6 +113,13 @@ def update_dataset(
             f"{root} holds the dataset {old.options.name}, not {config.dataset.name}; choose "
             "another dataset.pattern or move it away",
         )
+    folder = ledger_folder(config, fmt)
+    files = _Files(storage, root, folder, read_inventory(storage, folder))
+    damaged = files.damages(old, standing.number) if old and not standing.dirty else {}
+    if damaged and (standing.trusted or files.some_are_sound(damaged)):
+        # It is known of each file whether it is as it was: only those that are not are written.
+        missing = () if standing.trusted else (INFO_PATH,)
+        standing = replace(standing, dirty=frozenset({*damaged, *missing}), trusted=True)
     reader = RecordReader(records)
     config_hash = dataset_hash(config)
     selection = select(
@@ -113,6 +133,7 @@ def update_dataset(
     )
     if selection is None:
         if old is None or (standing.trusted and not standing.dirty):
+            files.note(old, standing.number, ())
             return _report(fmt, root, "none", old, config_hash)
         # Left as it is does not mean left half written.
         selection = _as_it_is(old)
@@ -137,6 +158,7 @@ def update_dataset(
             intent = Intent(kind="none", writes={}, deletes=(), snapshot=snapshot)
             ledger.announce(standing.number + 1, intent)
             ledger.finish(standing.number + 1, {})
+        files.note(snapshot, standing.number + (snapshot != old), ())
         return _report(fmt, root, "none", snapshot, config_hash, selection)
     change = Change(storage, root, standing, before, contents, reader)
     plan, snapshot = change.planned(snapshot, adds=bool(selection.added))
@@ -146,7 +168,33 @@ def update_dataset(
     builder = Builder(contents, artifacts, change.statistics_of, scratch)
     written = publish(storage, root, plan, builder, ledger, standing.number + 1)
     ledger.finish(standing.number + 1, written)
-    return _report(fmt, root, plan.kind, snapshot, config_hash, selection)
+    files.note(snapshot, standing.number + 1, plan.writes)
+    report = _report(fmt, root, plan.kind, snapshot, config_hash, selection)
+    return replace(report, mended=damaged)
+
+
+@dataclass
+class _Files:
+    """The dataset's files as they were committed."""
+
+    storage: Storage
+    root: str
+    folder: str
+    inventory: Inventory | None
+
+    def damages(self, snapshot: Snapshot, number: int) -> dict[str, str]:
+        return damages(list_files(self.storage, self.root), snapshot, self.inventory, number)
+
+    def some_are_sound(self, damaged: Mapping[str, str]) -> bool:
+        return self.inventory is not None and not self.inventory.files.keys() <= damaged.keys()
+
+    def note(self, snapshot: Snapshot | None, number: int, written: Collection[str]) -> None:
+        """After a commit; nothing is written where the list is that of the commit already."""
+        if snapshot is None or (self.inventory is not None and self.inventory.number == number):
+            return
+        listed = list_files(self.storage, self.root)
+        inventory = taken_down(listed, snapshot, number, self.inventory, written)
+        write_inventory(self.storage, self.folder, inventory)
 
 
 def _contents(
