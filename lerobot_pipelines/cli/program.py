@@ -28,6 +28,7 @@ COMMANDS = (
     "monitor",
     "retry",
     "remove",
+    "repair",
     "clean",
     "inspect",
     "verify",

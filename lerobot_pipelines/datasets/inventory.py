@@ -35,38 +35,28 @@ class Inventory(Record):
     files: dict[str, tuple[int, str]]  # path -> size in bytes, ETag
 
 
-def read_inventory(storage: Storage, folder: str) -> Inventory | None:
-    """None where there is none, or none that can be read."""
+def read_inventory(storage: Storage, folder: str, number: int) -> Inventory | None:
+    """That of the commit ``number``; None where there is none, or none that can be read."""
     try:
-        return Inventory.model_validate_json(storage.read(f"{folder}/{INVENTORY_NAME}"))
+        found = Inventory.model_validate_json(storage.read(f"{folder}/{INVENTORY_NAME}"))
     except (ObjectNotFound, ValidationError):
         return None
+    return found if found.number == number else None
 
 
 def list_files(storage: Storage, root: str) -> dict[str, ObjectInfo]:
     return {info.key[len(root) + 1 :]: info for info in storage.list(root)}
 
 
-def damages(
-    listed: Listed, snapshot: Snapshot, inventory: Inventory | None, number: int
-) -> dict[str, str]:
-    """What is wrong with the files of the commit ``number``, by path; empty if nothing is."""
-    if inventory is not None and inventory.number == number:
-        return {
-            path: fault
-            for path, known in inventory.files.items()
-            if (fault := _fault(listed.get(path), *known)) is not None
-        }
-    sizes = _known_sizes(snapshot)
-    found = {}
-    for path, size in sizes.items():
-        known = inventory.files.get(path) if inventory is not None else None
-        # Written since the list was made, by whom the list does not tell: there is enough.
-        etag = known[1] if known is not None and inventory is not None else ""
-        is_same = known is not None and known[0] == (listed[path].size if path in listed else -1)
-        if (fault := _fault(listed.get(path), size, etag if is_same else "")) is not None:
-            found[path] = fault
-    return found
+def damages(listed: Listed, snapshot: Snapshot, inventory: Inventory | None) -> dict[str, str]:
+    """What is wrong with the files of a commit, by path; empty if nothing is."""
+    known: Mapping[str, tuple[int | None, str]]
+    if inventory is not None:
+        known = inventory.files
+    else:
+        known = {path: (size, "") for path, size in _known_sizes(snapshot).items()}
+    faults = ((path, _fault(listed.get(path), *one)) for path, one in known.items())
+    return {path: fault for path, fault in faults if fault is not None}
 
 
 def taken_down(

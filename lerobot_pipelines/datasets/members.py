@@ -80,6 +80,8 @@ class Member(Record):
     code_version: str
     frames_key: str
     frames_sha256: str
+    frames_etag: str = ""
+    frames_bytes: int = 0
     segments: tuple[Segment, ...]
     intake: IntakeSummary | None = None  # None: converted before there was a report
 
@@ -117,7 +119,11 @@ class Episode:
 
 
 # An ETag tells one upload of the same content from another, which changes no dataset.
-_NOT_IN_DIGEST: Any = {"segments": {"__all__": {"videos": {"__all__": {"etag"}}}}}
+_NOT_IN_DIGEST: Any = {
+    "segments": {"__all__": {"videos": {"__all__": {"etag"}}}},
+    "frames_etag": True,
+    "frames_bytes": True,
+}
 
 
 def record_digest(record: EpisodeRecord) -> str:
@@ -149,6 +155,8 @@ def candidate_of(record: EpisodeRecord, record_key: str, etag: str) -> Candidate
         code_version=record.code_version,
         frames_key=record.frames_key,
         frames_sha256=record.frames_sha256,
+        frames_etag=record.frames_etag,
+        frames_bytes=record.frames_bytes,
         segments=tuple(_segment(segment) for segment in record.segments),
         intake=summary_of(record),
     )

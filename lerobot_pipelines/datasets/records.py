@@ -82,6 +82,9 @@ class EpisodeRecord(Record):
     robot_type: str
     frames_key: str  # the aligned parquet in the bucket
     frames_sha256: str
+    # As ``VideoRecord.etag`` and ``bytes``; "" and 0: not known.
+    frames_etag: str = ""
+    frames_bytes: int = 0
     features: dict[str, FeatureRecord]
     segments: tuple[SegmentRecord, ...]
     checks: tuple[CheckResult, ...]

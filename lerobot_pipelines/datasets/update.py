@@ -114,8 +114,8 @@ def update_dataset(
             "another dataset.pattern or move it away",
         )
     folder = ledger_folder(config, fmt)
-    files = _Files(storage, root, folder, read_inventory(storage, folder))
-    damaged = files.damages(old, standing.number) if old and not standing.dirty else {}
+    files = _Files(storage, root, folder, read_inventory(storage, folder, standing.number))
+    damaged = files.damages(old) if old and not standing.dirty else {}
     if damaged and (standing.trusted or files.some_are_sound(damaged)):
         # It is known of each file whether it is as it was: only those that are not are written.
         missing = () if standing.trusted else (INFO_PATH,)
@@ -182,8 +182,8 @@ class _Files:
     folder: str
     inventory: Inventory | None
 
-    def damages(self, snapshot: Snapshot, number: int) -> dict[str, str]:
-        return damages(list_files(self.storage, self.root), snapshot, self.inventory, number)
+    def damages(self, snapshot: Snapshot) -> dict[str, str]:
+        return damages(list_files(self.storage, self.root), snapshot, self.inventory)
 
     def some_are_sound(self, damaged: Mapping[str, str]) -> bool:
         return self.inventory is not None and not self.inventory.files.keys() <= damaged.keys()

@@ -14,8 +14,9 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs import naming
 from lerobot_pipelines.defs.faults import RETRIES, dagster_failures
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.pipeline.dataset import dataset_roots, is_up_to_date, update_datasets
+from lerobot_pipelines.pipeline.dataset import dataset_roots, is_up_to_date
 from lerobot_pipelines.pipeline.metadata import CODE_VERSION
+from lerobot_pipelines.pipeline.updating import update_and_heal
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def dataset_asset(settings: DatasetConfig) -> dg.AssetsDefinition:
 
         with dagster_failures():
             workspace = pipeline.workspace(settings)
-            updates = update_datasets(workspace, allow_removal=config.allow_removal)
+            updates = update_and_heal(workspace, allow_removal=config.allow_removal)
             for update in updates:
                 context.log.info(update.summary())
                 for key in update.removed:

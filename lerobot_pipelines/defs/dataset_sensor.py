@@ -25,10 +25,13 @@ from lerobot_pipelines.pipeline.dataset import (
     finished_fingerprint,
     is_up_to_date,
 )
+from lerobot_pipelines.pipeline.health import file_damages
 from lerobot_pipelines.pipeline.known_failures import failures_among
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 LONGEST_WAIT_S = 900
+# Files deleted or changed by hand: seldom, and a listing of the whole dataset to see it.
+CHECK_EVERY_S = 600.0
 # The same set failing by itself to become a dataset three times will fail a fourth time, unless it
 # was the machine.
 MOST_ATTEMPTS = 3
@@ -42,17 +45,20 @@ FINGERPRINT_DIGITS = 32
 
 @dataclass
 class DatasetCursor:
-    """``behind_since``: when the dataset was first seen out of date; 0 when it is not."""
+    """``behind_since``: when the dataset was first seen out of date; 0 when it is not.
+    ``checked``: when its files were last found as they were committed."""
 
     behind_since: float = 0.0
     refusals: str = ""
+    checked: float = 0.0
 
     @classmethod
     def parse(cls, text: str | None) -> DatasetCursor:
         try:
             data = json.loads(text or "{}")
-            return cls(float(data["behind_since"]), str(data["refusals"]))
-        except (ValueError, KeyError, TypeError):
+            checked = float(data.get("checked", 0.0))
+            return cls(float(data["behind_since"]), str(data["refusals"]), checked)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
     def dump(self) -> str:
@@ -92,9 +98,12 @@ def decide(
     """The request for an update, or why there is none."""
     name = workspace.dataset
     finished = finished_fingerprint(workspace)
+    damage = ""
     if is_up_to_date(workspace, finished):
-        cursor.behind_since = 0.0
-        return "the dataset holds every finished episode"
+        damage = _damage(workspace, cursor, now_s)
+        if not damage:
+            cursor.behind_since = 0.0
+            return "the dataset holds every finished episode"
     if _is_nothing_yet(workspace):
         return "no episode is finished yet"
     cursor.behind_since = cursor.behind_since or now_s
@@ -106,7 +115,7 @@ def decide(
             return f"{len(unfinished)} runs of this dataset are queued or in progress"
         if runs.is_backfilling(instance, name):
             return "a backfill of this dataset is under way"
-    identity = finished[:FINGERPRINT_DIGITS]
+    identity = (damage or finished)[:FINGERPRINT_DIGITS]
     # Counted, so that a set that comes back (episode added, then removed) is built again.
     attempts = runs.attempts_tagged(instance, dataset=name, finished=identity)
     if (pause_s := _next_attempt_s(attempts) - now_s) > 0:
@@ -124,6 +133,21 @@ def decide(
             naming.MAX_RUNTIME_TAG: str(DATASET_UPDATE_S),
         },
     )
+
+
+def _damage(workspace: Workspace, cursor: DatasetCursor, now_s: float) -> str:
+    """The identity of what is missing or changed of the dataset's files; "" if nothing is.
+
+    Looked for now and then: it costs a listing of the dataset. Where each episode has a dataset of
+    its own, every update looks at all of them, and ``repair`` does.
+    """
+    if workspace.config.has_dataset_per_episode or now_s - cursor.checked < CHECK_EVERY_S:
+        return ""
+    found = sorted(f"{one.root}/{one.path}: {one.fault}" for one in file_damages(workspace))
+    if not found:
+        cursor.checked = now_s  # a damage is looked at again until it is mended
+        return ""
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def _next_attempt_s(attempts: runs.Attempts) -> float:

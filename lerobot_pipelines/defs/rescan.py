@@ -23,6 +23,7 @@ from lerobot_pipelines.defs.resources import PipelineResource
 from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.discovery import Names, list_names
 from lerobot_pipelines.pipeline.episode_state import State
+from lerobot_pipelines.pipeline.health import artifact_damages
 from lerobot_pipelines.pipeline.keys import decode_keys, encode_key
 from lerobot_pipelines.pipeline.lifecycle import clean_up
 from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all, settled_by_ledger
@@ -37,6 +38,9 @@ LOOKING_BUDGET_S = 30.0
 CLEANING_BUDGET_S = 10.0
 CLEANING_STARTS_WITHIN_S = 20.0
 CLEANING_SHARE = 1 / 8
+# Of the time for looking, for a listing of all artifacts; where that takes longer, ``repair`` and
+# ``convert`` are left to see what is missing of them.
+LOOKING_AT_ARTIFACTS_SHARE = 0.3
 LOOKING_BUDGET_WHEN_CLEANING_S = 8.0
 MOST_NAMED = 20
 # For folders that are no known episodes, and for asking how often each episode was tried.
@@ -134,10 +138,18 @@ def _looks(
 ) -> list[Sighting]:
     """All that something may be left to do for, by key."""
     order = _order(keys, seed)
-    settled = settled_by_ledger(workspace)
     deadline = time.monotonic() + budget_s
+    settled = settled_by_ledger(workspace)
+    damaged = artifact_damages(workspace, seconds=budget_s * LOOKING_AT_ARTIFACTS_SHARE)
     sightings: list[Sighting] = []
-    looks = look_at_all(workspace, order, time.time_ns(), settled=settled, run_length=RUN_LENGTH)
+    looks = look_at_all(
+        workspace,
+        order,
+        time.time_ns(),
+        settled=settled,
+        run_length=RUN_LENGTH,
+        damaged=damaged or {},
+    )
     for looked_at, sighting in enumerate(looks, start=1):
         if sighting.error is not None or _is_open(sighting):
             sightings.append(sighting)

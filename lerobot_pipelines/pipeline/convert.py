@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +24,6 @@ from lerobot_pipelines.errors import ConfigError, Reason, Refused, StoreRejected
 from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.pipeline.aligned import align_episode
 from lerobot_pipelines.pipeline.artifacts import episode_keys, read_artifact
-from lerobot_pipelines.pipeline.dataset import update_datasets
 from lerobot_pipelines.pipeline.discovery import (
     fingerprint,
     list_episode_keys,
@@ -38,11 +37,14 @@ from lerobot_pipelines.pipeline.episode_state import (
     versions_of,
 )
 from lerobot_pipelines.pipeline.fetch import kept_open
+from lerobot_pipelines.pipeline.health import artifact_damages
 from lerobot_pipelines.pipeline.identity import with_earlier
+from lerobot_pipelines.pipeline.mending import mend_episode
 from lerobot_pipelines.pipeline.metadata import describe_episode
 from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.retryable import is_retryable
 from lerobot_pipelines.pipeline.strategy_mix import refuse_other_strategy
+from lerobot_pipelines.pipeline.updating import update_and_heal
 from lerobot_pipelines.pipeline.videos import encode_episode
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
@@ -151,10 +153,11 @@ def convert_dataset(
         share = require_process(config.limit_memory_mb, max(1, min(workers, len(keys))))
         config = config.model_copy(update={"limit_memory_mb": share})
         workspace = open_workspace(config)
+    damaged = artifact_damages(workspace)
     if workers <= 1 or len(keys) <= 1:
-        outcomes = [_attempt(workspace, key, on_event) for key in keys]
+        outcomes = [_attempt(workspace, key, on_event, damaged.get(key)) for key in keys]
     else:
-        outcomes = list(_in_processes(config, keys, min(workers, len(keys)), on_event))
+        outcomes = list(_in_processes(config, keys, min(workers, len(keys)), on_event, damaged))
     updates = bring_up_to_date(workspace, allow_removal=allow_removal)
     for update in updates:
         on_event(ConvertEvent("dataset", workspace.dataset, message=update.summary()))
@@ -164,14 +167,14 @@ def convert_dataset(
 def bring_up_to_date(
     workspace: Workspace, *, allow_removal: bool = False
 ) -> tuple[DatasetUpdate, ...]:
-    """``update_datasets``, waiting for another writer to finish where there is one."""
+    """``update_and_heal``, waiting for another writer to finish where there is one."""
     for pause_s in UPDATE_PAUSES_S:
         try:
-            return update_datasets(workspace, allow_removal=allow_removal)
+            return update_and_heal(workspace, allow_removal=allow_removal)
         except Transient as fault:
             logger.warning("%s; trying again in %g s", fault, pause_s)
             time.sleep(pause_s)
-    return update_datasets(workspace, allow_removal=allow_removal)
+    return update_and_heal(workspace, allow_removal=allow_removal)
 
 
 def _chosen_keys(workspace: Workspace, episodes: Sequence[str] | None) -> list[str]:
@@ -188,9 +191,15 @@ def _chosen_keys(workspace: Workspace, episodes: Sequence[str] | None) -> list[s
     return [key for key in known if key in set(episodes)]
 
 
-def _attempt(workspace: Workspace, key: str, on_event: OnEvent) -> EpisodeOutcome:
+def _attempt(
+    workspace: Workspace, key: str, on_event: OnEvent, damage: str | None = None
+) -> EpisodeOutcome:
+    """``damage``: what is missing or broken of an episode that was converted."""
     try:
-        if (current := current_record(workspace, key)) is not None:
+        current = current_record(workspace, key)
+        if damage is not None and (mended := _mended(workspace, key, on_event, damage)) is not None:
+            return _told(mended, on_event)
+        if current is not None and damage is None:
             return _told(_outcome(current, "unchanged"), on_event)
         on_event(ConvertEvent("started", key))
         outcome = _outcome(_convert_again(workspace, key, on_event), "converted")
@@ -206,6 +215,21 @@ def _attempt(workspace: Workspace, key: str, on_event: OnEvent) -> EpisodeOutcom
             logger.exception("episode %s failed", key)
         outcome = EpisodeOutcome(key, "failed", reason=type(fault).__name__, message=str(fault))
     return _told(outcome, on_event)
+
+
+def _mended(
+    workspace: Workspace, key: str, on_event: OnEvent, damage: str
+) -> EpisodeOutcome | None:
+    """None where it is not to be mended but converted anew."""
+    on_event(ConvertEvent("started", key))
+    try:
+        mended = mend_episode(workspace, key, progress=_progress(key, on_event))
+    except (Refused, Transient, OSError) as fault:
+        logger.warning("episode %s (%s) is converted anew: %s", key, damage, fault)
+        return None
+    logger.warning("episode %s was mended (%s): %s", key, damage, mended)
+    record = current_record(workspace, key)
+    return None if record is None else _outcome(record, "converted")
 
 
 def _told(outcome: EpisodeOutcome, on_event: OnEvent) -> EpisodeOutcome:
@@ -249,13 +273,19 @@ def _outcome(record: EpisodeRecord, status: Literal["converted", "unchanged"]) -
 
 
 def _in_processes(
-    config: DatasetConfig, keys: Sequence[str], workers: int, on_event: OnEvent
+    config: DatasetConfig,
+    keys: Sequence[str],
+    workers: int,
+    on_event: OnEvent,
+    damaged: Mapping[str, str],
 ) -> Iterator[EpisodeOutcome]:
     # Encoder libraries start threads, which a forked child would inherit half alive.
     context = get_context("spawn")
     events: Queue[ConvertEvent] = context.Queue()
     with ProcessPoolExecutor(workers, context, _share_events, (events,)) as pool:
-        pending = {pool.submit(_attempt_elsewhere, config, key): key for key in keys}
+        pending = {
+            pool.submit(_attempt_elsewhere, config, key, damaged.get(key)): key for key in keys
+        }
         while pending:
             done, _ = wait(pending, timeout=EVENTS_EVERY_S, return_when=FIRST_COMPLETED)
             _forward(events, on_event)
@@ -290,6 +320,6 @@ def _share_events(events: Queue[ConvertEvent]) -> None:
     _events = events
 
 
-def _attempt_elsewhere(config: DatasetConfig, key: str) -> EpisodeOutcome:
+def _attempt_elsewhere(config: DatasetConfig, key: str, damage: str | None) -> EpisodeOutcome:
     assert _events is not None
-    return _attempt(open_workspace(config), key, _events.put)
+    return _attempt(open_workspace(config), key, _events.put, damage)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -119,7 +119,7 @@ def dataset_snapshots(workspace: Workspace) -> dict[Format, Snapshot]:
 
 
 def update_datasets(
-    workspace: Workspace, *, allow_removal: bool = False
+    workspace: Workspace, *, allow_removal: bool = False, damaged: Collection[str] = ()
 ) -> tuple[DatasetUpdate, ...]:
     """Bring the dataset of every configured format up to date; writes nothing if it is.
 
@@ -132,7 +132,7 @@ def update_datasets(
     finished = finished_fingerprint(workspace)
     rule = removal_rule(workspace, is_allowed=allow_removal)
     if workspace.config.has_dataset_per_episode:
-        updates = update_episode_datasets(workspace, rule)
+        updates = update_episode_datasets(workspace, rule, damaged)
     else:
         updates = _update_of_all(workspace, rule)
     if not is_up_to_date(workspace, finished):

@@ -73,12 +73,14 @@ class _OneRecord:
         return self.record
 
 
-def update_episode_datasets(workspace: Workspace, rule: RemovalRule) -> tuple[DatasetUpdate, ...]:
+def update_episode_datasets(
+    workspace: Workspace, rule: RemovalRule, damaged: Collection[str] = ()
+) -> tuple[DatasetUpdate, ...]:
     """Make, replace and remove datasets until each ready episode has its own.
 
     One ``DatasetUpdate`` for each format sums up all of them. A dataset that cannot be brought up
     to date stops no other; the first such fault is raised at the end. What was done stays and is
-    not done again.
+    not done again. ``damaged``: partition keys of datasets to be looked at whatever is known.
     """
     before = read_state(workspace).made
     made = dict(before)
@@ -90,7 +92,7 @@ def update_episode_datasets(workspace: Workspace, rule: RemovalRule) -> tuple[Da
     todo = {
         partition: _read_record(workspace, key)
         for partition, (key, etag) in versions.items()
-        if not _is_made_of(before.get(partition, Made()), etag, made_with)
+        if partition in damaged or not _is_made_of(before.get(partition, Made()), etag, made_with)
     }
     leaving, lost = _leaving(workspace, rule, before, todo, versions.keys())
     withheld: dict[str, str] = {}
@@ -230,7 +232,7 @@ def _make(
     planned: Made,
 ) -> Made:
     folder = planned.folders[-1]
-    config = _config_of(workspace.config, partition, folder)
+    config = config_of(workspace.config, partition, folder)
     source = _OneRecord(object_key, etag, record)
     sizes: dict[str, tuple[int, int]] = {}
     skipped, stale = None, False
@@ -266,13 +268,13 @@ def _remove(workspace: Workspace, partition: str, folders: tuple[str, ...]) -> N
             storage.delete(f"{root}/{INFO_PATH}")
             for info in list(storage.list(root)):
                 storage.delete(info.key)
-            config = _config_of(workspace.config, partition, folder)
+            config = config_of(workspace.config, partition, folder)
             for ledger in (ledger_folder(config, fmt), earlier_ledger_folder(config, fmt)):
                 for info in list(storage.list(ledger)):
                     storage.delete(info.key)
 
 
-def _config_of(config: DatasetConfig, partition: str, folder: str) -> DatasetConfig:
+def config_of(config: DatasetConfig, partition: str, folder: str) -> DatasetConfig:
     """The configuration of one episode's dataset: its folder written out, a ledger of its own."""
     work = join(config.storage.work_prefix, config.dataset.name, "single", partition)
     dataset = config.dataset.model_copy(update={"pattern": folder})

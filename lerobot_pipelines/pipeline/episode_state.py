@@ -9,7 +9,7 @@ Reading those facts is not done here; see ``sightings`` and ``verdicts``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lerobot_pipelines.config.hashing import alignment_hash, dataset_hash, raw_hash, video_hash
@@ -230,3 +230,13 @@ def bad_name(fault: str) -> EpisodeState:
     """Of a folder whose name cannot be an episode's."""
     verdict = Verdict(False, None, None, reason=str(Reason.BAD_NAME), message=fault)
     return EpisodeState(State.REFUSED, f"{Reason.BAD_NAME}: {fault}", verdict)
+
+
+def with_damage(state: EpisodeState, damage: str | None) -> EpisodeState:
+    """The same state, once the artifacts of the episode were looked at as well.
+
+    ``damage`` is known of episodes alone that were converted; one without a record looks new.
+    """
+    if damage is None or state.state not in (State.NEW, *HOLDS_ROWS):
+        return state
+    return replace(state, state=State.DAMAGED, why=damage)

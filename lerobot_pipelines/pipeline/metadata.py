@@ -48,6 +48,7 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
     videos = read_videos(workspace, key)
     _refuse_mixture(manifest, aligned, videos)
     _refuse_missing(workspace, key, videos)
+    rows = workspace.storage.head(aligned.frames_key)
     config = episode_config(workspace.config, manifest)
     source = source_of(config, key)
     tasks, told = _tasks(config, manifest, source)
@@ -65,6 +66,8 @@ def describe_episode(workspace: Workspace, key: str) -> EpisodeRecord:
         robot_type=config.dataset.robot_type,
         frames_key=aligned.frames_key,
         frames_sha256=aligned.frames_sha256,
+        frames_etag=rows.etag if rows else "",
+        frames_bytes=rows.size if rows else 0,
         features=feature_records(frames, videos.segments[0]),
         segments=tuple(
             SegmentRecord(

@@ -37,6 +37,7 @@ from lerobot_pipelines.pipeline.episode_state import (
     verdict_of_member,
     verdict_of_record,
     versions_of,
+    with_damage,
 )
 from lerobot_pipelines.pipeline.identity import with_earlier
 from lerobot_pipelines.pipeline.keys import encode_key
@@ -91,6 +92,7 @@ class _Look:
     now_ns: int
     known: Callable[[str], str | None]
     settled: Mapping[str, Verdict]
+    damaged: Mapping[str, str]
     versions: Versions
 
 
@@ -101,15 +103,17 @@ def look_at_all(
     known: Callable[[str], str | None] = lambda key: None,
     settled: Mapping[str, Verdict] = MappingProxyType({}),
     run_length: int = RUN_LENGTH,
+    damaged: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Sighting]:
     """Sightings in the order of the keys; a caller that stops early costs a few runs at most.
 
     ``known``: the fingerprint of an episode whose verdict need not be read again. ``settled``:
     verdicts that need not be read at all, see ``settled_by_ledger``. Keys beside one another in the
     bucket should be so here: what they cost is shared. ``run_length``: how many one thread looks
-    at, one after the other.
+    at, one after the other. ``damaged``: what is missing of an episode that was converted, see
+    ``health.artifact_damages``.
     """
-    look = _Look(workspace, now_ns, known, settled, versions_of(workspace.config))
+    look = _Look(workspace, now_ns, known, settled, damaged, versions_of(workspace.config))
     pool = ThreadPoolExecutor(LOOK_THREADS)
     ahead: deque[Future[list[Sighting]]] = deque()
     try:
@@ -149,6 +153,7 @@ def _sighting(look: _Look, key: str, listing: Listing) -> Sighting:
         why_not_ready(workspace.config, key, listing, members, look.now_ns),
     )
     state = state_of(workspace, key, content, look.versions, look.settled.get(key))
+    state = with_damage(state, look.damaged.get(key))
     needs_another_look = state.state in TAKEN_AT_SIGHT or state.state is State.DAMAGED
     if needs_another_look and fingerprint(_listed_again(workspace, key)) != identity:
         # A marker may come while its episode is listed, behind files that were not there yet.

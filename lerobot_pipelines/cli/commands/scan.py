@@ -124,10 +124,17 @@ def _quick(key: str, outcome: Outcome | None) -> dict[str, Any]:
 
 
 def _looked_at(workspace: Workspace, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    from lerobot_pipelines.pipeline.health import artifact_damages
     from lerobot_pipelines.pipeline.sightings import look_at_all, settled_by_ledger
 
-    settled = settled_by_ledger(workspace)
-    looks = look_at_all(workspace, keys, time.time_ns(), settled=settled, run_length=RUN_LENGTH)
+    looks = look_at_all(
+        workspace,
+        keys,
+        time.time_ns(),
+        settled=settled_by_ledger(workspace),
+        run_length=RUN_LENGTH,
+        damaged=artifact_damages(workspace),
+    )
     for one in looks:
         assert one.state is not None  # nothing is remembered here
         files, size = (None, None) if one.error is not None else (one.files, one.size)
