@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
@@ -23,7 +23,7 @@ from lerobot_pipelines.defs.resources import PipelineResource
 from lerobot_pipelines.errors import PipelineError
 from lerobot_pipelines.pipeline.discovery import Names, list_names
 from lerobot_pipelines.pipeline.episode_state import State
-from lerobot_pipelines.pipeline.health import artifact_damages
+from lerobot_pipelines.pipeline.health import artifact_damages, has_artifacts
 from lerobot_pipelines.pipeline.keys import decode_keys, encode_key
 from lerobot_pipelines.pipeline.lifecycle import clean_up
 from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all, settled_by_ledger
@@ -140,7 +140,7 @@ def _looks(
     order = _order(keys, seed)
     deadline = time.monotonic() + budget_s
     settled = settled_by_ledger(workspace)
-    damaged = artifact_damages(workspace, seconds=budget_s * LOOKING_AT_ARTIFACTS_SHARE)
+    damaged = _damaged(workspace, budget_s * LOOKING_AT_ARTIFACTS_SHARE, report)
     sightings: list[Sighting] = []
     looks = look_at_all(
         workspace,
@@ -148,7 +148,7 @@ def _looks(
         time.time_ns(),
         settled=settled,
         run_length=RUN_LENGTH,
-        damaged=damaged or {},
+        damaged=damaged,
     )
     for looked_at, sighting in enumerate(looks, start=1):
         if sighting.error is not None or _is_open(sighting):
@@ -158,6 +158,19 @@ def _looks(
             report.append(f"{left} of {len(order)} episodes left for a later rescan")
             break
     return sorted(sightings, key=lambda sighting: sighting.key)
+
+
+def _damaged(workspace: Workspace, seconds: float, report: list[str]) -> Mapping[str, str]:
+    """What is missing of converted episodes. Where that is everything of all of them, somebody
+    deleted it, or the listing is wrong: a person is told, and nothing is converted unasked."""
+    damaged = artifact_damages(workspace, seconds=seconds)
+    if damaged and not has_artifacts(workspace):
+        report.append(
+            f"the artifacts of all episodes are gone ({len(damaged)} were converted); the dataset "
+            "stays, and `lerobot-pipelines repair` makes them anew from the recordings"
+        )
+        return {}
+    return damaged
 
 
 def _is_open(sighting: Sighting) -> bool:

@@ -102,6 +102,11 @@ def artifact_damages(workspace: Workspace, *, seconds: float | None = None) -> d
     return dict(sorted(found.items()))
 
 
+def has_artifacts(workspace: Workspace) -> bool:
+    """Whether there is any artifact of any episode."""
+    return any(workspace.storage.list_level(episodes_folder(workspace)))
+
+
 def file_damages(workspace: Workspace) -> list[FileDamage]:
     """Files of the datasets that are missing or not as they were committed.
 

@@ -49,6 +49,10 @@ def put_record(bucket: Bucket, kind: str, *, passed: bool = True) -> None:
     if kind == "unreadable":
         bucket.workspace.storage.write(key, b'{"half": ')
     elif kind != "none":
+        keys = episode_keys(bucket.workspace, KEY)
+        frames = f"{keys.video_folder}/rows.parquet"
+        for artifact in (keys.manifest, keys.aligned, keys.videos, frames):
+            bucket.workspace.storage.write(artifact, b"")
         record = EpisodeRecord(
             key=KEY,
             uri=KEY,
@@ -58,7 +62,7 @@ def put_record(bucket: Bucket, kind: str, *, passed: bool = True) -> None:
             code_version="0.0.1" if kind == "other_program" else CODE_VERSION,
             fps=30,
             robot_type="robot",
-            frames_key="frames",
+            frames_key=frames,
             frames_sha256="0",
             features={},
             segments=(),
