@@ -57,6 +57,19 @@ class Path:
         """The value without the subscripts at the end; raises ``FieldError``."""
         return self._walk(message, self._base)
 
+    def chosen(self, items: Sequence[str]) -> list[str]:
+        """Which of these its subscripts take; raises ``FieldError`` if they reach beyond them."""
+        taken = [*items]
+        for step in self.tail:
+            self._require(step, len(taken))
+            taken = taken[step] if isinstance(step, slice) else [taken[int(step)]]
+        return taken
+
+    def _require(self, step: Step, there: int) -> None:
+        needed = 0 if isinstance(step, str) else _needed_length(step)
+        if there < needed:
+            raise FieldError(f"{self.text} needs {needed} elements, there are {there}")
+
     def owners(self, message: Any) -> Iterator[tuple[str, Any]]:
         """The messages that hold the field, the innermost first, with their own paths."""
         for size in range(len(self._base) - 1, -1, -1):
@@ -81,9 +94,7 @@ class Path:
             return found
         if isinstance(value, str) or not hasattr(value, "__len__"):
             raise FieldError(f"{self.text}: {step!r} of a single value")
-        needed = _needed_length(step)
-        if len(value) < needed:
-            raise FieldError(f"{self.text} needs {needed} elements, there are {len(value)}")
+        self._require(step, len(value))
         return [value[step]] if isinstance(step, int) and is_message(value[step]) else value[step]
 
 

@@ -109,12 +109,14 @@ class Selection:
         parts: list[Values] = []
         spans: list[tuple[int, int] | None] = []
         for path, owner, demanded in zip(self.paths, owners, self._demanded, strict=True):
-            part, span = flatten(path.read(message)), None
+            span: tuple[int, int] | None = None
             if owner is not None and is_told and len(path.tail) < 2:
                 span = starts[owner[0]], starts[owner[0]] + len(owner[1])
-                span, part = _named(path, message, span, part)
-                if demanded and not len(part) and len(self.paths) > 1:
-                    raise FieldError(f"{path.text} is empty")
+            part = None if span is None else _all_of(path, message, span[1] - span[0])
+            if part is None:
+                part, span = flatten(path.read(message)), None
+            elif demanded and not len(part) and len(self.paths) > 1:
+                raise FieldError(f"{path.text} is empty")
             spans.append(span)
             parts.append(part)
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -155,7 +157,8 @@ class Selection:
         """Where a sample of this shape has the numbers of the stream, in the stream's order.
 
         ``reference`` are the names of the joints in that order; None takes the numbers as they
-        are. None if a joint is not in the message.
+        are. None if a joint is not in the message. Raises ``FieldError`` if a slice reaches beyond
+        the joints.
         """
         if reference is None:
             return np.arange(sum(shape.lengths))
@@ -196,12 +199,7 @@ class Selection:
     def _sliced(self, path: Path, reference: Sequence[str], known: dict[str, int]) -> list[str]:
         own = [name for name in reference if name in known]
         # Joints that are asked for by name need no slice.
-        if self.wanted or not path.tail:
-            return own
-        taken = path.tail[0]
-        if isinstance(taken, slice):
-            return own[taken]
-        return [own[int(taken)]]
+        return own if self.wanted else path.chosen(own)
 
     def _scalar_names(self) -> tuple[str, ...] | None:
         names: list[str] = []
@@ -253,17 +251,14 @@ def _joined(
     return tuple(told if overlap else plain), starts
 
 
-def _named(
-    path: Path, message: Any, span: tuple[int, int], part: Values
-) -> tuple[tuple[int, int] | None, Values]:
-    """All of a field with its span if it has a number, or a message, for each name; else as is."""
+def _all_of(path: Path, message: Any, names: int) -> Values | None:
+    """All of a field if it has a number, or a message, for each name."""
     whole = path.read_base(message)
     numbers = flatten(whole)
-    count = span[1] - span[0]
-    fits = len(numbers) in (0, count) or (
-        isinstance(whole, list) and len(whole) == count and len(numbers) % count == 0
+    fits = len(numbers) in (0, names) or (
+        isinstance(whole, list) and len(whole) == names and len(numbers) % names == 0
     )
-    return (span, numbers) if fits else (None, part)
+    return numbers if fits else None
 
 
 def _expanded(path: Path, value: Any) -> list[Path]:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from lerobot_pipelines.intake import IntakeCode, IntakeEntry, Severity
+from lerobot_pipelines.recordings.ros.fields import FieldError
 from lerobot_pipelines.recordings.ros.findings import Findings
 from lerobot_pipelines.recordings.ros.joint_sets import (
     JointSet,
@@ -145,7 +146,10 @@ class StreamJoints:
                 if shape.joints is None:
                     continue
                 reference = main.names
-            columns = group.selection.columns(shape, reference)
+            try:
+                columns = group.selection.columns(shape, reference)
+            except FieldError as error:
+                raise self._findings.refused(str(error)) from error
             if columns is not None:
                 chosen.append((group, columns))
                 names = names or group.selection.labels(shape, reference)
