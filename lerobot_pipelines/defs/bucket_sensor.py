@@ -39,9 +39,12 @@ from lerobot_pipelines.pipeline.workspace import Workspace
 NEW_LOOKED_AT = 300
 KNOWN_LOOKED_AT = 200
 # A tick is to be over in 5 s, whatever lies in the bucket; submitting 100 runs takes 12 s more.
-LOOKING_BUDGET_S = 2.0
+LOOKING_BUDGET_S = 1.8
 # For folders that are no known episodes: a first sight of 100,000 takes several ticks.
 WALKING_BUDGET_S = 1.5
+LOST_BUDGET_S = 0.7
+# Looked at by one thread, where nothing is gained by more: so that the time can be kept.
+RUN_LENGTH = 5
 # What a person reads of a kind; the rest is counted.
 MAX_NAMED = 10
 OWNER = "sensor"
@@ -187,7 +190,8 @@ class _Evaluation:
     def _lost_ones(self, keys: Sequence[str], now_s: float) -> list[tuple[Sighting, runs.Attempts]]:
         """Those that have no verdict to this day, and whose pause is over."""
         wanted = []
-        for sighting in look_at_all(self.workspace, keys, time.time_ns()):
+        until_s = time.monotonic() + LOST_BUDGET_S
+        for sighting in look_at_all(self.workspace, keys, time.time_ns(), run_length=RUN_LENGTH):
             self.found.looked_at += 1
             if sighting.error is not None or sighting.waiting is not None:
                 self.cursor.lost[sighting.partition] = now_s + lost_runs.PAUSE_S
@@ -200,6 +204,8 @@ class _Evaluation:
                     self.cursor.lost[sighting.partition] = due_s
                 else:
                     wanted.append((sighting, attempts))
+            if time.monotonic() > until_s:
+                break
         return wanted
 
     def _show_lost(self) -> None:

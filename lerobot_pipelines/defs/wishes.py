@@ -21,6 +21,9 @@ from lerobot_pipelines.pipeline.sightings import Sighting, look_at_all
 from lerobot_pipelines.pipeline.workspace import Workspace
 
 WISHES_LOOKED_AT = 200
+LOOKING_BUDGET_S = 0.7
+# Looked at by one thread: few, so that the time can be kept.
+RUN_LENGTH = 5
 
 
 def wished(
@@ -45,7 +48,8 @@ def wished(
     free = [key for key in open_ones if encode_key(key) not in busy]
     if not free:
         cursor.after_wish = turn[-1]
-    for sighting in look_at_all(workspace, free, time.time_ns()):
+    until_s = time.monotonic() + LOOKING_BUDGET_S
+    for sighting in look_at_all(workspace, free, time.time_ns(), run_length=RUN_LENGTH):
         cursor.after_wish = sighting.key
         if sighting.error is None and sighting.waiting is None:
             yield (
@@ -56,6 +60,8 @@ def wished(
                     tags=episode_tags(workspace.config, sighting),
                 ),
             )
+        if time.monotonic() > until_s:
+            break
 
 
 def _run_key(dataset: str, key: str, wish: str) -> str:

@@ -85,7 +85,7 @@ def _store_time_ns(workspace: Workspace) -> int:
 
 
 def _removals(
-    workspace: Workspace, now_ns: int, after: str, until_s: float | None
+    workspace: Workspace, now_ns: int, after: str, until_s: float | None = None
 ) -> Iterator[Removal]:
     """Nothing is removed that the last look at it does not call old enough and unneeded."""
     days = workspace.config.storage.lifecycle
