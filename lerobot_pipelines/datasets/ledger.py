@@ -8,7 +8,8 @@ there, whatever it names cannot be trusted and is written again or deleted by th
 
 It lies beside the dataset, so that the two are copied, moved and deleted together, and nothing is
 lost with the artifacts below the work prefix. Earlier versions kept it there: a ledger that is
-still there is read until the first commit after it is complete.
+still there is read until the first commit after it is complete. A copy of the last commit stays
+there, for a ledger that is lost or broken beside the dataset.
 
 Snapshots replace one another, so only the last few are kept and the ledger does not grow with the
 number of commits.
@@ -31,7 +32,7 @@ from lerobot_pipelines.datasets.records import Record
 from lerobot_pipelines.datasets.selection import Left
 from lerobot_pipelines.datasets.totals import PictureTotal, VectorTotal
 from lerobot_pipelines.errors import Reason, Refused, Transient
-from lerobot_pipelines.storage.base import Storage
+from lerobot_pipelines.storage.base import ObjectNotFound, Storage
 
 LEDGER_VERSION = 1
 
@@ -150,6 +151,7 @@ class Ledger:
         """The commit is in place; forget all but the last few."""
         data = json.dumps(written, indent=1).encode()
         self._storage.write(self._key(number, "done"), data)
+        self._keep_copy(number)
         # The marker last: an intent without one would look interrupted.
         order = {"json": 0, "done": 1}
         numbers = [(old, order[suffix], suffix) for old, suffix in self._numbers(self._folder)]
@@ -157,12 +159,32 @@ class Ledger:
             if old <= number - _KEPT_COMMITS:
                 self._storage.delete(self._key(old, suffix))
 
+    def _keep_copy(self, number: int) -> None:
+        """The last complete commit lies below the work prefix as well, where earlier versions look
+        for it: a ledger that is lost or broken in one place is read from the other."""
+        if self._earlier is None:
+            return
+        self._copy(self._key(number), f"{self._earlier}/{_name(number, 'json')}")
+        self._storage.write(f"{self._earlier}/{_name(number, 'done')}", b"{}")
+        for old, suffix in sorted(self._numbers(self._earlier), key=lambda one: one[1] == "done"):
+            if old < number:
+                self._storage.delete(f"{self._earlier}/{_name(old, suffix)}")
+
+    def _copy(self, source: str, key: str) -> None:
+        try:
+            self._storage.copy(source, key)
+        except Transient:  # a store that cannot copy
+            self._storage.write(key, self._storage.read(source))
+        except ObjectNotFound:  # it is a commit of an earlier version, and there already
+            return
+
     def _places(self) -> dict[tuple[int, str], str]:
         """The object key of every intent ("json") and marker ("done") that counts, by number."""
         found = self._numbers(self._folder)
         own = {one: self._key(*one) for one in found}
-        is_complete = any((number, "done") in found for number, suffix in found if suffix == "json")
-        if self._earlier is None or is_complete:
+        last_done = max((number for number, suffix in found if suffix == "done"), default=0)
+        # A marker alone: its intent is lost, and its copy counts.
+        if self._earlier is None or (last_done and (last_done, "json") in found):
             return own
         earlier = {one: f"{self._earlier}/{_name(*one)}" for one in self._numbers(self._earlier)}
         return earlier | own
@@ -183,14 +205,22 @@ class Ledger:
         return f"{self._folder}/{_name(number, suffix)}"
 
     def _read(self, key: str) -> Intent:
-        try:
-            return Intent.model_validate_json(self._storage.read(key))
-        except ValidationError as error:
-            raise Refused(
-                Reason.CORRUPT_ARTIFACT,
-                f"{key} is not a ledger entry of this version ({error.error_count()} faults); "
-                f"delete {self._folder} and the dataset to have it built anew",
-            ) from error
+        """Raises ``Transient`` if it was cleaned away since the listing."""
+        error: Exception | None = None
+        for place in dict.fromkeys(
+            (key, f"{self._earlier or self._folder}/{key.rpartition('/')[2]}")
+        ):
+            try:
+                return Intent.model_validate_json(self._storage.read(place))
+            except (ObjectNotFound, ValidationError) as fault:
+                error = error or fault
+        if isinstance(error, ObjectNotFound):
+            raise Transient(f"another writer is at work on the dataset of {self._folder}")
+        raise Refused(
+            Reason.CORRUPT_ARTIFACT,
+            f"{key} is not a ledger entry of this version, and there is no copy of it below the "
+            f"work prefix; delete {self._folder} and the dataset to have it built anew",
+        ) from error
 
 
 def _name(number: int, suffix: str) -> str:

@@ -69,6 +69,29 @@ def test_the_ledger_of_an_earlier_version_is_gone_on_with(bucket: Bucket, fmt: F
     assert bucket.update(fmt).kind == "none"
 
 
+@pytest.mark.parametrize("loss", ["all of it", "the last commit", "a broken commit"])
+def test_a_ledger_that_is_lost_or_broken_is_read_from_its_copy(
+    bucket: Bucket, fmt: Format, loss: str
+) -> None:
+    for name in ("b", "a"):
+        bucket.put(name, seed=ord(name))
+        bucket.update(fmt)
+    before = tree(bucket.root(fmt))
+    folder = ledger_folder(bucket.config, fmt)
+    if loss == "all of it":
+        for info in list(bucket.storage.list(folder)):
+            bucket.storage.delete(info.key)
+    elif loss == "the last commit":
+        bucket.storage.delete(f"{folder}/00000002.json")
+    else:
+        bucket.storage.write(f"{folder}/00000002.json", b'{"half":')
+    assert bucket.update(fmt).kind == "none"
+    assert tree(bucket.root(fmt)) == before
+    bucket.put("c", seed=3)
+    assert bucket.update(fmt).added == ("c",)
+    assert [one.key for one in done(bucket, fmt).members] == ["b", "a", "c"]
+
+
 def done(bucket: Bucket, fmt: Format) -> Snapshot:
     last = open_ledger(bucket.storage, bucket.config, fmt).history().done
     assert last is not None

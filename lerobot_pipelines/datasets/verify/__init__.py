@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from lerobot_pipelines.datasets.verify.committed import check_committed
 from lerobot_pipelines.datasets.verify.info import read_info
 from lerobot_pipelines.datasets.verify.provenance import read_conversion
 from lerobot_pipelines.datasets.verify.report import Finding, Findings, VerifyReport
@@ -41,6 +42,7 @@ def verify_dataset(
     is wrong is in the report.
     """
     findings = Findings()
+    check_committed(root, findings)
     info = read_info(root, findings)
     if info is None:
         return VerifyReport(root, None, 0, 0, tuple(findings.found))
