@@ -373,6 +373,16 @@ class LimitsConfig(Section):
 
     picture_megapixels: Annotated[float, Field(gt=0)] = 100.0
     """Millions of pixels of one picture."""
+    rows: Annotated[int, Field(ge=1)] = 10_000_000
+    """Samples of one stream: rows of a table, messages of a topic."""
+    values: Annotated[int, Field(ge=1)] = 100_000_000
+    """Numbers of one stream: rows times columns."""
+    messages: Annotated[int, Field(ge=1)] = 20_000_000
+    """Messages of one bag, all topics together."""
+    members: Annotated[int, Field(ge=1)] = 1_000_000
+    """Files of one episode."""
+    text_characters: Annotated[int, Field(ge=1)] = 4000
+    """Characters of one text of `metadata.json`, such as a task; longer ones are cut."""
 
     @property
     def max_pixels(self) -> int:

@@ -9,9 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, DatasetConfig
 from lerobot_pipelines.model import EpisodeSource
 from lerobot_pipelines.recordings.layout import container_of
+from lerobot_pipelines.recordings.limits import above
 from lerobot_pipelines.recordings.local_source import source_from_path
 from lerobot_pipelines.recordings.reports import report_intake, report_streams
 from lerobot_pipelines.recordings.rows import OpenRecording
@@ -43,6 +44,11 @@ def open_recording(
     Raises ``Refused`` for a recording that cannot be used, ``ContentChanged`` for one whose files
     are no longer what ``source.members`` says.
     """
+    limits = config.limits if config is not None else DEFAULT_LIMITS
+    if len(source.members) > limits.members:
+        raise above(
+            *(f"episode {source.key}", len(source.members), "files", "members", limits.members)
+        )
     container = container_of(source.members)
     module, function = _OPENERS[container].split(":")
     options = {} if container == "folder" else {"notes": notes}

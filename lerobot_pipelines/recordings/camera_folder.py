@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from lerobot_pipelines.config.schema import CameraConfig
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, CameraConfig, LimitsConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.intake import Intake, IntakeCode
 from lerobot_pipelines.model import Member, Stamps, Stream
@@ -41,6 +41,7 @@ def read_camera_folder(
     members: Sequence[Member],
     camera: CameraConfig | None,
     streams: Sequence[Stream],
+    limits: LimitsConfig = DEFAULT_LIMITS,
 ) -> CameraFiles:
     """The pictures of a camera with their moments. ``streams`` are the joints read before.
 
@@ -49,11 +50,11 @@ def read_camera_folder(
     """
     unit = camera.time_unit if camera is not None else "auto"
     if video_of(members) is not None:
-        return read_video(root, name, members, unit, f"camera {name}")
+        return read_video(root, name, members, unit, f"camera {name}", limits)
     beside = stamps_file_of(members)
     pictures = [member for member in members if member is not beside]
     intake = Intake()
-    moments = _Moments(root, name, pictures, beside, camera, intake).found(streams)
+    moments = _Moments(root, name, pictures, beside, camera, intake, limits).found(streams)
     return read_camera(root, name, pictures, moments, intake.entries)
 
 
@@ -68,7 +69,9 @@ class _Moments:
         beside: Member | None,
         camera: CameraConfig | None,
         intake: Intake,
+        limits: LimitsConfig,
     ) -> None:
+        self._limits = limits
         self._root = root
         self._name = name
         self._what = f"camera {name}"
@@ -139,7 +142,7 @@ class _Moments:
             )
 
     def _by_file(self, beside: Member, numbers: Numbers | None) -> NameStamps:
-        file = open_table(self._root / beside.path, beside.path)
+        file = open_table(self._root / beside.path, beside.path, self._limits)
         try:
             rows, unit = file.stamps(self._unit)
             stamps = None

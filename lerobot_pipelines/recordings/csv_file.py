@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.recordings.lfs import pointer_fault
+from lerobot_pipelines.recordings.limits import require_table
 from lerobot_pipelines.recordings.parquet_file import ParquetFile, columns_of
 
 if TYPE_CHECKING:
@@ -41,11 +43,12 @@ class CsvFile(ParquetFile):
     missing_field for several columns of one name.
     """
 
-    def __init__(self, path: Path, shown: str) -> None:
+    def __init__(self, path: Path, shown: str, limits: LimitsConfig = DEFAULT_LIMITS) -> None:
         import pyarrow as pa
 
         self.shown = shown
         self._path = path
+        self._limits = limits
         self.lost_rows = 0
         with self._intact():
             self._dialect = _dialect_of(path, shown)
@@ -72,7 +75,12 @@ class CsvFile(ParquetFile):
         import pyarrow as pa
 
         self.lost_rows = 0
-        batches = list(self._batches(types))
+        batches: list[pa.RecordBatch] = []
+        rows = 0
+        for batch in self._batches(types):
+            rows += batch.num_rows
+            require_table(self.shown, rows, rows * len(types), self._limits)
+            batches.append(batch)
         table = pa.Table.from_batches(batches, pa.schema(list(types.items())))
         if not _ends_with_line(self._path) and table.num_rows:
             # Its last number may lack digits.

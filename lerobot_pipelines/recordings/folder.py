@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_pipelines.config.schema import CameraConfig, DatasetConfig, LayoutConfig, StreamConfig
+from lerobot_pipelines.config.schema import (
+    DEFAULT_LIMITS,
+    CameraConfig,
+    DatasetConfig,
+    LayoutConfig,
+    LimitsConfig,
+    StreamConfig,
+)
 from lerobot_pipelines.errors import ConfigError, ContentChanged, Reason, Refused
 from lerobot_pipelines.intake import Intake, IntakeCode, IntakeEntry
 from lerobot_pipelines.model import (
@@ -65,7 +72,8 @@ def open_folder(source: EpisodeSource, config: DatasetConfig | None = None) -> F
     damaged, corrupt_container for an unreadable parquet file, bad_stamps, missing_field.
     """
     files = sort_files(source, config.layout if config is not None else LayoutConfig())
-    recording = FolderRecording(source, files)
+    limits = config.limits if config is not None else DEFAULT_LIMITS
+    recording = FolderRecording(source, files, limits)
     if config is None:
         recording.add_everything()
     else:
@@ -77,9 +85,12 @@ def open_folder(source: EpisodeSource, config: DatasetConfig | None = None) -> F
 class FolderRecording(AlignedRows):
     """See ``model.Recording``."""
 
-    def __init__(self, source: EpisodeSource, files: FolderFiles) -> None:
+    def __init__(
+        self, source: EpisodeSource, files: FolderFiles, limits: LimitsConfig = DEFAULT_LIMITS
+    ) -> None:
         self.source = source
-        metadata, faults, told = read_metadata(source.root, files.metadata)
+        self._limits = limits
+        metadata, faults, told = read_metadata(source.root, files.metadata, limits)
         self.metadata: Mapping[str, Any] = metadata
         self._faults = [*files.faults, *faults]
         self.faults: Sequence[Fault] = self._faults
@@ -206,7 +217,7 @@ class FolderRecording(AlignedRows):
                 f"{described([*self._files.joints, *self._files.unread.values()])}",
             )
         member_path = self._files.joints[path]
-        file = open_table(self.source.root / member_path, member_path)
+        file = open_table(self.source.root / member_path, member_path, self._limits)
         self._usage.open(path, member_path, file.columns)
         return file
 
@@ -258,7 +269,7 @@ class FolderRecording(AlignedRows):
             )
         self._usage.cameras.add(folder)
         streams = [s for s in self._streams.values() if s.kind is StreamKind.VECTOR]
-        return read_camera_folder(self.source.root, name, members, camera, streams)
+        return read_camera_folder(self.source.root, name, members, camera, streams, self._limits)
 
     def _add_camera(
         self, name: str, pictures: CameraFiles, origin: str, camera: CameraConfig | None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_pipelines.config.schema import StreamConfig
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig, StreamConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Stamps, Vectors
 from lerobot_pipelines.recordings.chronology import Chronology, put_in_order
@@ -24,10 +24,15 @@ from lerobot_pipelines.recordings.columns import (
 )
 from lerobot_pipelines.recordings.layout import CSV_SUFFIX
 from lerobot_pipelines.recordings.lfs import pointer_fault
+from lerobot_pipelines.recordings.limits import require_table
 from lerobot_pipelines.recordings.stamps import Numbers, stamps_of_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_BATCH_ROWS = 1 << 16
+_VALUE_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,11 @@ class Samples:
 class ParquetFile:
     """A file opened once for any number of streams. ``shown`` is its name in messages."""
 
-    def __init__(self, path: Path, shown: str) -> None:
+    def __init__(self, path: Path, shown: str, limits: LimitsConfig = DEFAULT_LIMITS) -> None:
         import pyarrow.parquet as pq
 
         self.shown = shown
+        self._limits = limits
         self.lost_rows = 0  # of the last table read, which could not be
         self._path = path
         with self._intact():
@@ -151,10 +157,46 @@ class ParquetFile:
         outer = set(self._file.schema_arrow.names)
         wanted = list(dict.fromkeys(n if n in outer else n.split(".")[0] for n in names))
         with self._intact():
-            table = self._file.read(columns=wanted, use_threads=False)
+            self._require_room(wanted)
+            batches = list(self._batches_of(wanted))
+            schema = batches[0].schema if batches else self._schema_of(wanted)
+            table = pa.Table.from_batches(batches, schema)
             while any(pa.types.is_struct(field.type) for field in table.schema):
                 table = table.flatten()
         return table
+
+    def _schema_of(self, wanted: Sequence[str]) -> pa.Schema:
+        import pyarrow as pa
+
+        schema = self._file.schema_arrow
+        return pa.schema([field for field in schema if field.name in wanted])
+
+    def _require_room(self, wanted: Sequence[str]) -> None:
+        """Raises ``Refused`` (too_large) before anything is read: a few bytes of a file may stand
+        for any number of equal values."""
+        meta = self._file.metadata
+        chosen = [
+            column
+            for column in range(meta.num_columns)
+            if meta.schema.column(column).path.split(".")[0] in wanted
+        ]
+        values = sum(
+            meta.row_group(group).column(column).num_values
+            for group in range(meta.num_row_groups)
+            for column in chosen
+        )
+        require_table(self.shown, meta.num_rows, values, self._limits)
+
+    def _batches_of(self, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Batch by batch, so that lists and texts that are longer than the file says are noticed.
+
+        Raises ``Refused`` (too_large)."""
+        held = rows = 0
+        for batch in self._file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False):
+            rows, held = rows + batch.num_rows, held + batch.nbytes
+            # Of numbers, lists included; texts take as much room as so many numbers may.
+            require_table(self.shown, rows, held // _VALUE_BYTES // 2, self._limits)
+            yield batch
 
     @contextmanager
     def _intact(self) -> Iterator[None]:

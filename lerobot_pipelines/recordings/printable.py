@@ -6,8 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-#: The longest text that is taken over, in characters.
-MAX_CHARACTERS = 4000
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 
 # Controls (NUL, escape sequences), surrogates, separators of lines, and format characters, among
 # which are those that turn the direction of the text around them.
@@ -20,15 +19,16 @@ _KEPT = {"\n", "\t", "\u200c", "\u200d"}
 class Cleaner:
     """Cleans texts and counts what it left out of them."""
 
+    max_characters: int = DEFAULT_LIMITS.text_characters
     removed: int = 0  # characters that cannot be shown
     shortened: list[int] = field(default_factory=list)  # lengths of texts that were too long
 
     def text(self, text: str) -> str:
-        """The text without what cannot be shown, at most ``MAX_CHARACTERS`` long."""
+        """The text without what cannot be shown, at most ``max_characters`` long."""
         text = text.replace("\r\n", "\n")
-        if len(text) > MAX_CHARACTERS:
+        if len(text) > self.max_characters:
             self.shortened.append(len(text))
-            text = text[:MAX_CHARACTERS]
+            text = text[: self.max_characters]
         if text.isprintable():
             return text
         kept = [c for c in text if c in _KEPT or unicodedata.category(c) not in _LEFT_OUT]

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
 from lerobot_pipelines.errors import ContentChanged
 from lerobot_pipelines.intake import Intake, IntakeCode, IntakeEntry
 from lerobot_pipelines.model import Fault
-from lerobot_pipelines.recordings.printable import MAX_CHARACTERS, Cleaner
+from lerobot_pipelines.recordings.printable import Cleaner
 from lerobot_pipelines.recordings.task_text import task_texts
 from lerobot_pipelines.recordings.text_decoding import decode
 
@@ -29,7 +30,9 @@ class Sidecar(NamedTuple):
     intake: tuple[IntakeEntry, ...]
 
 
-def read_metadata(root: Path, paths: Iterable[str]) -> Sidecar:
+def read_metadata(
+    root: Path, paths: Iterable[str], limits: LimitsConfig = DEFAULT_LIMITS
+) -> Sidecar:
     """The content of the files together, earlier ones first; files that hold no object are faults.
 
     A task is found under any of its usual names. Texts are cleaned of what cannot be shown.
@@ -39,7 +42,7 @@ def read_metadata(root: Path, paths: Iterable[str]) -> Sidecar:
     intake = Intake()
     for path in paths:
         try:
-            content = _read(root / path, path, intake)
+            content = _read(root / path, path, intake, limits)
         except FileNotFoundError as error:
             raise ContentChanged(f"{path} disappeared while the episode was read") from error
         except (ValueError, RecursionError) as error:
@@ -85,7 +88,7 @@ def _add_task(metadata: dict[str, Any], intake: Intake) -> None:
         )
 
 
-def _read(path: Path, shown: str, intake: Intake) -> Any:
+def _read(path: Path, shown: str, intake: Intake, limits: LimitsConfig) -> Any:
     """Raises ``ValueError`` for what is no JSON, or too large for a description."""
     with path.open("rb") as stream:
         data = stream.read(_MAX_BYTES + 1)
@@ -109,11 +112,11 @@ def _read(path: Path, shown: str, intake: Intake) -> Any:
             f"text; if the task reads wrong, {_REMEDY}",
             details={"file": shown, "encoding": decoded.encoding},
         )
-    return _cleaned(content, shown, intake)
+    return _cleaned(content, shown, intake, limits.text_characters)
 
 
-def _cleaned(content: Any, shown: str, intake: Intake) -> Any:
-    cleaner = Cleaner()
+def _cleaned(content: Any, shown: str, intake: Intake, max_characters: int) -> Any:
+    cleaner = Cleaner(max_characters)
     content = cleaner.value(content)
     if cleaner.removed:
         intake.warn(
@@ -127,7 +130,8 @@ def _cleaned(content: Any, shown: str, intake: Intake) -> Any:
         intake.warn(
             IntakeCode.TEXT,
             "",
-            f"{shown} holds texts of more than {MAX_CHARACTERS} characters (the longest has "
+            f"{shown} holds texts of more than {max_characters} characters "
+            f"(limits.text_characters; the longest has "
             f"{max(cleaner.shortened)}); they are cut there",
             count=len(cleaner.shortened),
         )

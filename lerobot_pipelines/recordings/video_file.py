@@ -20,15 +20,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.intake import Intake, IntakeCode, IntakeEntry
-from lerobot_pipelines.model import Member, Stamps
+from lerobot_pipelines.model import Fault, Member, Stamps
 from lerobot_pipelines.recordings.chronology import Chronology, put_in_order
 from lerobot_pipelines.recordings.layout import STAMPS_NAMES, VIDEO_SUFFIXES
 from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.pairing import Pairing, doubt, pair
 from lerobot_pipelines.recordings.picture_files import CameraFiles
 from lerobot_pipelines.recordings.table_file import open_table, stamps_file_of
+from lerobot_pipelines.recordings.video_facts import (
+    first_key_frame,
+    orientation_of,
+    require_size,
+)
 
 if TYPE_CHECKING:
     import av
@@ -48,14 +54,20 @@ def video_of(members: Sequence[Member]) -> Member | None:
 
 
 def read_video(
-    root: Path, name: str, members: Sequence[Member], unit: str, what: str
+    root: Path,
+    name: str,
+    members: Sequence[Member],
+    unit: str,
+    what: str,
+    limits: LimitsConfig = DEFAULT_LIMITS,
 ) -> CameraFiles:
     """A camera's video and its stamps, paired one by one.
 
     Raises ``Refused``: unsupported for files beside the video that are none, a codec that no
     decoder here knows, or B-frames; bad_stamps for missing stamps or ones that do not grow;
     count_mismatch for other counts, where the video's times do not tell which is missing;
-    corrupt_container for a video that cannot be read.
+    corrupt_container for a video that cannot be read; corrupt_picture for one without a key frame;
+    too_large.
     """
     video = video_of(members)
     beside = stamps_file_of(members)
@@ -72,22 +84,28 @@ def read_video(
             f"{what}: {video.path} has no {STAMPS_NAMES[0]} or {STAMPS_NAMES[1]} beside it with "
             "the moment of each picture",
         )
-    stamps, unit = open_table(root / beside.path, beside.path).stamps(unit)
+    stamps, unit = open_table(root / beside.path, beside.path, limits).stamps(unit)
     _refuse_disorder(put_in_order(stamps), f"{what}: the stamps in {beside.path}")
-    survey = _survey(root, video, what)
+    survey = _survey(root, video, what, limits)
     pairing = _paired(survey, stamps, what, video.path, beside.path)
+    told = _told(survey, stamps, pairing, name, video.path, beside.path)
+    faults: tuple[Fault, ...] = ()
+    if survey.before_key_frame:
+        shown = pairing.pictures >= survey.before_key_frame
+        pairing = Pairing(pairing.pictures[shown], pairing.rows[shown])
+        faults = (Fault(name, video.path, "before_key_frame", survey.before_key_frame),)
     usable = len(pairing.rows)
     return CameraFiles(
         stamps=stamps[pairing.rows],
         members=(video,) * usable,
         encodings=(survey.details["encoding"],) * usable,
         found=max(survey.count, len(stamps)),
-        faults=(),
+        faults=faults,
         details={**survey.details, "time_unit": unit, "bytes": video.size},
         chronology=put_in_order(stamps[pairing.rows]),
         video=video,
         packets=pairing.pictures,
-        intake=_told(survey, stamps, pairing, name, video.path, beside.path),
+        intake=told,
     )
 
 
@@ -201,14 +219,15 @@ class _Survey:
     count: int
     times_ns: Stamps | None
     is_intra: bool  # every picture can be shown without the others
+    before_key_frame: int  # pictures that cannot be shown, for what they need is missing
 
     def times(self) -> Stamps:
         """Numbers where there are no times, which tell nothing."""
         return np.arange(self.count) if self.times_ns is None else self.times_ns
 
 
-def _survey(root: Path, video: Member, what: str) -> _Survey:
-    """Goes through the packets of a video; nothing is decoded."""
+def _survey(root: Path, video: Member, what: str, limits: LimitsConfig) -> _Survey:
+    """Goes through the packets of a video; only the first is decoded."""
     with _opened(root, video) as (container, stream):
         codec = stream.codec_context.name
         if codec not in _FILTERS:
@@ -216,6 +235,7 @@ def _survey(root: Path, video: Member, what: str) -> _Survey:
                 Reason.UNSUPPORTED,
                 f"{what}: {video.path} is {codec}; a recorded video must be {', '.join(_FILTERS)}",
             )
+        require_size(stream, f"{what}: {video.path}", limits)
         shown = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size]
         times = [pts for pts, _ in shown if pts is not None]
         if any(later <= earlier for earlier, later in pairwise(times)):
@@ -223,6 +243,10 @@ def _survey(root: Path, video: Member, what: str) -> _Survey:
                 Reason.UNSUPPORTED,
                 f"{what}: {video.path} has B-frames, so its pictures are not in the order of time",
             )
+        before_key_frame = 0
+        if codec != "mjpeg" and shown:
+            are_key = [is_key for _, is_key in shown]
+            before_key_frame = first_key_frame(are_key, f"{what}: {video.path}")
         encoding = _ENCODINGS[codec]
         details: dict[str, Any] = {
             "encoding": encoding,
@@ -230,6 +254,8 @@ def _survey(root: Path, video: Member, what: str) -> _Survey:
             "width": stream.codec_context.width,
             "height": stream.codec_context.height,
         }
+        if (orientation := orientation_of(container, stream)) != 1:
+            details["orientation"] = orientation
         timed = len(times) == len(shown) and stream.time_base is not None
         tick_ns = Fraction(stream.time_base or 1) * 1_000_000_000
         return _Survey(
@@ -237,6 +263,7 @@ def _survey(root: Path, video: Member, what: str) -> _Survey:
             len(shown),
             np.array([round(pts * tick_ns) for pts in times], np.int64) if timed else None,
             codec == "mjpeg" or all(is_key for _, is_key in shown),
+            before_key_frame,
         )
 
 

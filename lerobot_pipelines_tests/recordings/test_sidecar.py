@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.intake import IntakeCode, Severity
-from lerobot_pipelines.recordings.printable import MAX_CHARACTERS
 from lerobot_pipelines.recordings.sidecar import Sidecar, read_metadata
 
 
@@ -89,7 +89,7 @@ def test_joined_emoji_and_line_feeds_stay(tmp_path: Path) -> None:
 
 def test_a_text_without_end_is_cut_and_said(tmp_path: Path) -> None:
     found = _read(tmp_path, {"task": "x" * 15_000_000})
-    assert len(found.metadata["task"]) == MAX_CHARACTERS
+    assert len(found.metadata["task"]) == DEFAULT_LIMITS.text_characters
     assert _said(found) == [(IntakeCode.TEXT, Severity.WARNING)]
     assert "15000000" in found.intake[0].message
 

@@ -16,6 +16,11 @@ LARGEST_CHUNK_BYTES = 256 << 20
 
 _BLOCK_BYTES = 1 << 20
 
+# Recordings of black pictures and standing robots are packed to a fiftieth; a file made to fill a
+# disk to a ten-thousandth.
+_MAX_RATIO = 250
+_UNPACKED_FREELY = 256 << 20
+
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 COMPRESSIONS = ("none", "bz2", "lz4", "zstd")
@@ -108,13 +113,21 @@ def unpacked(message: Message, where: str) -> Message:
 def decompress_file(path: Path, target: Path) -> Path:
     """Unpack a ``.zstd`` file as far as it goes; returns ``target``.
 
-    Needed because SQLite reads files, not streams. Raises ``Refused`` if it is no zstd at all.
+    Needed because SQLite reads files, not streams. Raises ``Refused`` if it is no zstd at all, and
+    (too_large) before it fills the disk with more than any recording unpacks to.
     """
     written = 0
+    most = _UNPACKED_FREELY + path.stat().st_size * _MAX_RATIO
     with path.open("rb") as packed, target.open("wb") as unpacked:
         try:
             with zstd_module().ZstdFile(packed) as content:
                 while piece := content.read(_BLOCK_BYTES):
+                    if written + len(piece) > most:
+                        raise Refused(
+                            Reason.TOO_LARGE,
+                            f"{path.name} unpacks to more than {most / 1e6:.0f} MB, {_MAX_RATIO} "
+                            "times its size; unpack it by hand if it is as meant",
+                        )
                     unpacked.write(piece)
                     written += len(piece)
         except (zstd_module().ZstdError, EOFError) as error:

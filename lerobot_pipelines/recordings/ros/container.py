@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.model import Fault
+from lerobot_pipelines.recordings.limits import above
 
 if TYPE_CHECKING:
     from lerobot_pipelines.recordings.ros.blocks import Block
@@ -150,14 +152,21 @@ class BagFile(Protocol):
 
 
 class IndexBuilder:
-    """Collects rows in any order; 32 bytes a message."""
+    """Collects rows in any order; 32 bytes a message.
 
-    def __init__(self) -> None:
+    Raises ``Refused`` (too_large) for more than ``max_messages``: a chunk of a few kilobytes may
+    unpack to millions.
+    """
+
+    def __init__(self, max_messages: int = DEFAULT_LIMITS.messages, shown: str = "the bag") -> None:
+        self._max_messages = max_messages
+        self._shown = shown
         self._columns = tuple(array("q") for _ in range(4))
 
     def add(self, connection: int, stamp: int, anchor: int, offset: int) -> None:
         for column, value in zip(self._columns, (connection, stamp, anchor, offset), strict=True):
             column.append(value)
+        self._require_room()
 
     def extend(
         self,
@@ -172,6 +181,11 @@ class IndexBuilder:
             strict=True,
         ):
             column.frombytes(np.ascontiguousarray(values, dtype=np.int64).tobytes())
+        self._require_room()
+
+    def _require_room(self) -> None:
+        if len(self) > self._max_messages:
+            raise above(self._shown, len(self), "messages", "messages", self._max_messages)
 
     def __len__(self) -> int:
         return len(self._columns[0])

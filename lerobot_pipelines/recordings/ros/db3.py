@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
 from lerobot_pipelines.recordings.ros.blocks import Block, unread_blocks
-from lerobot_pipelines.recordings.ros.compression import ZSTD_MAGIC, unpacked
+from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES, ZSTD_MAGIC, unpacked
 from lerobot_pipelines.recordings.ros.container import (
     Connection,
     IndexBuilder,
@@ -35,9 +36,10 @@ _FORMATS = {"ros2msg": "msg", "ros2idl": "idl"}
 class Db3File:
     """One database file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_messages: int = DEFAULT_LIMITS.messages) -> None:
         """Raises ``Refused`` (corrupt_container) if it is no database of messages."""
         self.path = path
+        self._max_messages = max_messages
         self.faults: list[Fault] = []
         self.details: dict[str, Any] = {"compression": "none"}
         if path.stat().st_size == 0:
@@ -58,6 +60,9 @@ class Db3File:
             # Else SQLite refuses a file that is shorter than its first page says. Nothing can be
             # written: the file is opened for reading.
             self._database.execute("PRAGMA writable_schema = ON")
+            # What a file claims of a value is held against what a message may be.
+            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CHUNK_BYTES)
+            self._refuse_views()
             self.connections = self._read_topics()
             self.index = self._read_index()
             self._describe()
@@ -87,6 +92,19 @@ class Db3File:
     def _clean_up(self) -> None:
         if self._scratch is not None:
             self._scratch.cleanup()
+
+    def _refuse_views(self) -> None:
+        """A view may make rows without end out of nothing; recorders write tables."""
+        kinds = dict(
+            self._database.execute(
+                "SELECT name, type FROM sqlite_master WHERE name IN ('messages', 'topics')"
+            )
+        )
+        if others := [name for name, kind in kinds.items() if kind != "table"]:
+            raise Refused(
+                Reason.CORRUPT_CONTAINER,
+                f"{self.path.name} is no database of ROS 2 messages ({others[0]} is no table)",
+            )
 
     def _read_topics(self) -> list[Connection]:
         definitions = {
@@ -123,7 +141,7 @@ class Db3File:
             return []
 
     def _read_index(self) -> Any:
-        builder = IndexBuilder()
+        builder = IndexBuilder(self._max_messages, self.path.name)
         known = {connection.id for connection in self.connections}
         seen: set[int] = set()
         strangers = 0

@@ -16,6 +16,7 @@ from zlib import crc32
 
 import numpy as np
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
 from lerobot_pipelines.recordings.ros.blocks import Block, read_blocks
@@ -67,7 +68,7 @@ _LARGEST_SMALL_RECORD = 64 << 20
 class McapFile:
     """One file, read through its message indexes; chunks without one are unpacked to be listed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_messages: int = DEFAULT_LIMITS.messages) -> None:
         """Raises ``Refused`` (corrupt_container) if no message can be read."""
         self.path = path
         self.faults: list[Fault] = []
@@ -77,7 +78,7 @@ class McapFile:
         self._cut_chunk: int | None = None
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
-        self._builder = IndexBuilder()
+        self._builder = IndexBuilder(max_messages, path.name)
         self._cache = ChunkCache(self._load_chunk)
         try:
             self._open()

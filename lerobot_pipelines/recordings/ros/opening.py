@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lerobot_pipelines.config.schema import DatasetConfig
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, DatasetConfig, LimitsConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import EpisodeSource, Fault, Member
 from lerobot_pipelines.recordings.lfs import pointer_fault
@@ -23,7 +23,7 @@ from lerobot_pipelines.recordings.ros.ros1 import Ros1File
 from lerobot_pipelines.recordings.sidecar import read_metadata
 from lerobot_pipelines.storage.scratch import ScratchFolder
 
-_CONTAINERS: Mapping[str, Callable[[Path], BagFile]] = {
+_CONTAINERS: Mapping[str, Callable[[Path, int], BagFile]] = {
     ".bag": Ros1File,
     ".db3": Db3File,
     ".mcap": McapFile,
@@ -46,15 +46,16 @@ def open_bag(
     be read or something required is not there, ``ContentChanged`` if a file is not what the source
     lists.
     """
+    limits = config.limits if config is not None else DEFAULT_LIMITS
     paths = [_unchanged(source, member) for member in source.members]
     bags = _bags_among(paths)
     if not bags:
         raise Refused(Reason.UNSUPPORTED, f"{source.key} holds no .bag, .db3 or .mcap file")
     described = [m.path for m in source.members if m.path.lower().endswith(".json")]
-    metadata, faults, told = read_metadata(source.root, described)
+    metadata, faults, told = read_metadata(source.root, described, limits)
     with ExitStack() as stack:
         listed = [name for path in paths if path.name == "metadata.yaml" for name in _listed(path)]
-        parts, lost = _open_parts(_in_order(bags, listed), stack)
+        parts, lost = _open_parts(_in_order(bags, listed), stack, limits)
         present = {path.name for path in paths}
         lost += [Fault("", name, "missing_file") for name in listed if name not in present]
         file = parts[0] if len(parts) == 1 else SplitFile(parts)
@@ -66,14 +67,16 @@ def open_bag(
         return recording
 
 
-def _open_parts(paths: Sequence[Path], stack: ExitStack) -> tuple[list[BagFile], list[Fault]]:
+def _open_parts(
+    paths: Sequence[Path], stack: ExitStack, limits: LimitsConfig
+) -> tuple[list[BagFile], list[Fault]]:
     """The files that can be read, and those that cannot; raises ``Refused`` if that is all."""
     parts: list[BagFile] = []
     refusals: list[Refused] = []
     lost: list[Fault] = []
     for path in paths:
         try:
-            part = _open_file(path, stack)
+            part = _open_file(path, stack, limits)
         except Refused as refusal:
             refusals.append(refusal)
             lost.append(Fault("", path.name, str(refusal.reason)))
@@ -85,14 +88,14 @@ def _open_parts(paths: Sequence[Path], stack: ExitStack) -> tuple[list[BagFile],
     return parts, lost
 
 
-def _open_file(path: Path, stack: ExitStack) -> BagFile:
+def _open_file(path: Path, stack: ExitStack, limits: LimitsConfig) -> BagFile:
     name, container = _plain_name(path.name)
     if fault := pointer_fault(path):
         raise Refused(Reason.CORRUPT_CONTAINER, f"{path.name} {fault}")
     if path.name.lower().endswith(_COMPRESSED):
         scratch = stack.enter_context(ScratchFolder())
         path = decompress_file(path, scratch / name)
-    return _CONTAINERS[container or ""](path)
+    return _CONTAINERS[container or ""](path, limits.messages)
 
 
 def _unchanged(source: EpisodeSource, member: Member) -> Path:

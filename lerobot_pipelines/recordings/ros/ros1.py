@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.model import Fault
 from lerobot_pipelines.recordings.ros.blocks import Block, read_blocks
@@ -42,9 +43,10 @@ _FIRST_READ_BYTES = 4096
 class Ros1File:
     """An opened bag: read through its index where that is whole, else after a scan."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_messages: int = DEFAULT_LIMITS.messages) -> None:
         """Raises ``Refused`` (corrupt_container, unsupported) if nothing can be read."""
         self.path = path
+        self._max_messages = max_messages
         self._file = FileBytes(path)
         try:
             self._open()
@@ -96,7 +98,7 @@ class Ros1File:
     def _recover(self, cause: str) -> None:
         from lerobot_pipelines.recordings.ros.ros1_recovery import scan
 
-        found = scan(self._file)
+        found = scan(self._file, self._max_messages)
         if not found.connections:
             raise Refused(
                 Reason.CORRUPT_CONTAINER,

@@ -45,7 +45,7 @@ def read_index(file: FileBytes, header: Record | None) -> Ros1Index:
     if position > file.size:
         raise BadRecord("the index lies beyond the end of the file")
     found = Ros1Index()
-    entries = _Entries()
+    entries = _Entries(file.size)
     ahead, behind_chunks = Ahead(file), Ahead(file)
     chunks = 0
     places: set[int] = set()
@@ -106,7 +106,8 @@ def _read_chunk(
 class _Entries:
     """Index entries as they lie in the file, made into rows all together."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._max_bytes = max_bytes
         self._data = bytearray()
         # Of each run: connection, count, where the chunk starts, where its data does or -1, size.
         self._runs = array("q")
@@ -114,6 +115,9 @@ class _Entries:
     def add(
         self, connection: int, count: int, chunk: Record, packed: bool, data: memoryview
     ) -> None:
+        # Chunks that overlap could have the same records counted over and over.
+        if len(self._data) + len(data) > self._max_bytes:
+            raise BadRecord("the index is larger than the file")
         self._data += data
         start = -1 if packed else chunk.data_start
         self._runs.extend((connection, count, chunk.start, start, chunk.u32(b"size")))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.model import Fault
 from lerobot_pipelines.recordings.ros.compression import LARGEST_CHUNK_BYTES, decompress
 from lerobot_pipelines.recordings.ros.container import (
@@ -45,10 +46,10 @@ class Recovered:
     index: MessageIndex = field(default_factory=lambda: IndexBuilder().build())
 
 
-def scan(file: FileBytes) -> Recovered:
+def scan(file: FileBytes, max_messages: int = DEFAULT_LIMITS.messages) -> Recovered:
     """Walk the records; after a fault go on at the next chunk that can be recognised."""
     found = Recovered()
-    builder = IndexBuilder()
+    builder = IndexBuilder(max_messages, file.path.name)
     connections: dict[int, Connection] = {}
     position = len(MAGIC)
     while position < file.size:

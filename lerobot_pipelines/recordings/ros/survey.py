@@ -65,7 +65,7 @@ class Survey:
         self._values: ValueContent | None = None
         if plan.kind is StreamKind.VECTOR:
             chosen = selections(plan, self._findings)
-            self._values = ValueContent(self._findings, chosen, keeps=with_values)
+            self._values = ValueContent(self._findings, chosen, keeps=with_values, limits=limits)
         self._pictures: PictureContent | None = None
         if plan.kind is StreamKind.PICTURE:
             self._pictures = PictureContent(self._findings, limits.max_pixels)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
+from lerobot_pipelines.recordings.limits import require_table
 from lerobot_pipelines.recordings.ros.batch import Batch, Decoded
 from lerobot_pipelines.recordings.ros.blocks import Flags
 from lerobot_pipelines.recordings.ros.fields import FieldError, Path, Values, flatten
@@ -72,7 +74,14 @@ class ValueContent(Content):
     no numbers behind.
     """
 
-    def __init__(self, findings: Findings, chosen: dict[Codec, Selection], *, keeps: bool) -> None:
+    def __init__(
+        self,
+        findings: Findings,
+        chosen: dict[Codec, Selection],
+        *,
+        keeps: bool,
+        limits: LimitsConfig = DEFAULT_LIMITS,
+    ) -> None:
         self.groups: dict[tuple[Codec, Shape], Group] = {}
         self.numbers = array("i")  # of the group of each kept message
         self.sizes: dict[str, int] = {}  # the most numbers seen in each field of the messages
@@ -81,6 +90,8 @@ class ValueContent(Content):
         self._selections = chosen
         self._layouts = {codec: Layouts(codec, selection) for codec, selection in chosen.items()}
         self._looked_into = 0
+        self._limits = limits
+        self._held = 0  # numbers kept so far
 
     @property
     def learned(self) -> int:
@@ -101,6 +112,7 @@ class ValueContent(Content):
             chosen[part] = True
             values = layout.many(batch, chosen)
             group.values.frombytes(np.ascontiguousarray(values).tobytes())
+            self._require_room(values.size)
         self.numbers.frombytes(np.full(count, group.number, np.intc).tobytes())
         return None
 
@@ -144,8 +156,16 @@ class ValueContent(Content):
     def _keep(self, group: Group, values: Values) -> bool:
         if self.keeps and group.width:
             group.values.frombytes(np.ascontiguousarray(values, np.float64).tobytes())
+            self._require_room(values.size)
         self.numbers.append(group.number)
         return True
+
+    def _require_room(self, added: int) -> None:
+        """Raises ``Refused`` (too_large): a packed bag may hold far more than its size."""
+        self._held += added
+        plan = self._findings.plan
+        what = f"stream {plan.name} (topic {plan.topic.name})"
+        require_table(what, len(self.numbers), self._held, self._limits)
 
     def _see(self, codec: Codec, layout: Layout | None, message: object) -> None:
         """Which fields hold numbers; looked up in some messages, as most are alike."""
