@@ -176,7 +176,7 @@ def _of_folders(
             elif (fault := key_fault(info.key)) is not None:
                 logger.warning("episode %s: the file %s %s; left out", key, shown(path), fault)
             elif len(found) == (most := config.limits.members):
-                raise above(f"episode {key}", most + 1, "files at least", "members", most)
+                raise above_limit(f"episode {key}", most + 1, "files at least", "members", most)
             else:
                 found[path] = info
     places = member_places(layout, config, found)

@@ -12,7 +12,7 @@ from typing import cast
 from lerobot_pipelines.config.schema import DEFAULT_LIMITS, DatasetConfig
 from lerobot_pipelines.model import EpisodeSource
 from lerobot_pipelines.recordings.layout import container_of
-from lerobot_pipelines.recordings.limits import above
+from lerobot_pipelines.recordings.limits import above_limit
 from lerobot_pipelines.recordings.local_source import source_from_path
 from lerobot_pipelines.recordings.reports import report_intake, report_streams
 from lerobot_pipelines.recordings.rows import OpenRecording
@@ -46,7 +46,7 @@ def open_recording(
     """
     limits = config.limits if config is not None else DEFAULT_LIMITS
     if len(source.members) > limits.members:
-        raise above(
+        raise above_limit(
             *(f"episode {source.key}", len(source.members), "files", "members", limits.members)
         )
     container = container_of(source.members)

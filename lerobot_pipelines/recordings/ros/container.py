@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lerobot_pipelines.config.schema import DEFAULT_LIMITS
 from lerobot_pipelines.model import Fault
-from lerobot_pipelines.recordings.limits import above
+from lerobot_pipelines.recordings.limits import above_limit
 
 if TYPE_CHECKING:
     from lerobot_pipelines.recordings.ros.blocks import Block
@@ -185,7 +185,7 @@ class IndexBuilder:
 
     def _require_room(self) -> None:
         if len(self) > self._max_messages:
-            raise above(self._shown, len(self), "messages", "messages", self._max_messages)
+            raise above_limit(self._shown, len(self), "messages", "messages", self._max_messages)
 
     def __len__(self) -> int:
         return len(self._columns[0])
