@@ -29,6 +29,7 @@ from lerobot_pipelines.recordings.layout import (
     is_ignored,
     section_names,
 )
+from lerobot_pipelines.recordings.limits import above_limit
 from lerobot_pipelines.storage.base import ObjectInfo, RangeListing, Storage
 from lerobot_pipelines.storage.names import join, key_fault, shown
 
@@ -176,7 +177,7 @@ def _of_folders(
             elif (fault := key_fault(info.key)) is not None:
                 logger.warning("episode %s: the file %s %s; left out", key, shown(path), fault)
             elif len(found) == (most := config.limits.members):
-                raise above_limit(f"episode {key}", most + 1, "files at least", "members", most)
+                raise above_limit(f"episode {key}", most + 1, "files or more", "members", most)
             else:
                 found[path] = info
     places = member_places(layout, config, found)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lerobot_pipelines.config.schema import DatasetConfig, StorageConfig
-from lerobot_pipelines.errors import Transient
+from lerobot_pipelines.errors import Refused, Transient
 from lerobot_pipelines.pipeline.listing import look, look_at_many
 from lerobot_pipelines.pipeline.object_stream import LONGEST_SKIP, ObjectStream
 from lerobot_pipelines.storage import Storage, open_storage
@@ -113,3 +113,21 @@ def test_a_listing_that_broke_is_begun_anew_for_the_next() -> None:
         names(stream, 1)
     assert names(stream, 2) == ["raw/0002/a", "raw/0002/b"]
     assert names(stream, 1) == ["raw/0001/a", "raw/0001/b"]
+
+
+def test_an_episode_of_more_files_than_the_limit_is_refused_while_it_is_listed(
+    tmp_path: Path,
+) -> None:
+    for number in range(5):
+        path = tmp_path / f"raw/task/one/images/cam/{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    settings = {"dataset": {"name": "few"}, "storage": {"url": tmp_path.as_uri()}}
+    storage = open_storage(StorageConfig(url=tmp_path.as_uri()))
+    for most, is_listed in ((5, True), (4, False)):
+        config = DatasetConfig.model_validate({**settings, "limits": {"members": most}})
+        if is_listed:
+            assert len(look(storage, config, "task/one").members) == 5
+        else:
+            with pytest.raises(Refused, match=r"limits\.members"):
+                look(storage, config, "task/one")
