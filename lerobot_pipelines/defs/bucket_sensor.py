@@ -167,6 +167,7 @@ class _Evaluation:
     def _take_lost(self, there: Collection[str]) -> None:
         """Ask again for episodes whose runs ended without a verdict; see ``lost_runs``."""
         now_s = time.time()
+        lost_runs.end_unsubmitted(self.instance, self.dataset, now_s)
         partitions = {encode_key(key) for key in self.existing if key in there}
         lost_runs.collect(self.instance, self.dataset, self.cursor, partitions, self.ordered, now_s)
         turn = lost_runs.due(self.cursor, now_s, KNOWN_LOOKED_AT)

@@ -11,11 +11,12 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster import RunRecord, RunsFilter
+from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
-from lerobot_pipelines.defs import runs
+from lerobot_pipelines.defs import naming, runs
 from lerobot_pipelines.defs.cursor import BucketCursor
 
+BACKFILL_TAG = "dagster/backfill"
 # Dagster's own retries of a run whose worker died start within seconds: theirs is the first turn.
 PAUSE_S = 60.0
 # Doubled with every run that started and ended so.
@@ -27,6 +28,10 @@ GIVEN_UP_S = 6 * 3600.0
 # What ended before is the rescan's business, should the cursor be lost.
 HISTORY_S = 7 * 24 * 3600.0
 MAX_READ = 200
+# Dagster submits a run in the second in which it makes it. A daemon or code server that dies in
+# between leaves one that nobody will ever submit, and that looks as if it were under way.
+UNSUBMITTED_AFTER_S = 300.0
+MAX_UNSUBMITTED = 50
 # So many runs in a row that never started: the launcher is down, and one run a tick finds out when
 # it is back.
 MOST_UNLAUNCHED = 10
@@ -54,6 +59,23 @@ def collect(
                 break  # again next tick, from here
         ended_s = _end_s(record)
     cursor.ended_s = ended_s
+
+
+def end_unsubmitted(instance: dg.DagsterInstance, dataset: str, now_s: float) -> None:
+    """Call those of our runs failed that were made and never submitted; they are lost runs then.
+
+    Runs of backfills are left alone: the backfill daemon submits them again itself.
+    """
+    filters = RunsFilter(
+        statuses=[DagsterRunStatus.NOT_STARTED],
+        tags={naming.DATASET_TAG: dataset},
+        created_before=datetime.fromtimestamp(now_s - UNSUBMITTED_AFTER_S, UTC),
+    )
+    for run in instance.get_runs(filters, limit=MAX_UNSUBMITTED):
+        if BACKFILL_TAG not in run.tags:
+            instance.report_run_failed(
+                run, "It was made and never submitted: what submits runs died in between."
+            )
 
 
 def _ended_since(instance: dg.DagsterInstance, after_s: float) -> list[RunRecord]:

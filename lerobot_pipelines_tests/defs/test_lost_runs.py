@@ -167,6 +167,22 @@ def test_an_episode_that_kills_its_worker_ends_and_a_store_that_is_away_does_not
     assert launcher.tick() == []
 
 
+def test_a_run_that_was_made_and_never_submitted_does_not_block_its_episode(
+    launcher: Launcher, no_pause: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon or code server that died in the middle of a tick leaves such a run."""
+    launcher.bucket.put(EPISODE)
+    run = launcher.tick()[0]
+    assert run.status is DagsterRunStatus.NOT_STARTED
+    assert launcher.tick() == [] and unfinished(launcher) != []
+    monkeypatch.setattr(lost_runs, "UNSUBMITTED_AFTER_S", -1.0)
+    assert launcher.tick() == []  # it is called lost
+    monkeypatch.setattr(lost_runs, "UNSUBMITTED_AFTER_S", 300.0)
+    runs = launcher.tick()
+    assert partitions_of(runs) == [PARTITION]
+    assert [one.run_id for one in unfinished(launcher)] == [runs[0].run_id]
+
+
 def test_pauses_grow_and_end() -> None:
     from lerobot_pipelines.defs.runs import Attempts
 
