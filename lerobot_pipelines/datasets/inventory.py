@@ -18,6 +18,7 @@ from lerobot_pipelines.datasets.contents import FileKind, contents_of
 from lerobot_pipelines.datasets.ledger import Snapshot
 from lerobot_pipelines.datasets.records import Record
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, Storage
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 INVENTORY_NAME = "files.json"
 
@@ -101,6 +102,6 @@ def _fault(info: ObjectInfo | None, size: int | None, etag: str) -> str | None:
         return "it is missing"
     if size is not None and size >= 0 and info.size != size:
         return f"it has {info.size} bytes, {size} were written"
-    if etag and info.etag != etag:
+    if etag and info.etag != lasting_etag(etag):
         return "somebody wrote it again"
     return None

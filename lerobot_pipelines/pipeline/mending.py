@@ -37,6 +37,7 @@ from lerobot_pipelines.pipeline.raw import scan_episode
 from lerobot_pipelines.pipeline.videos import encode_episode
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectNotFound
+from lerobot_pipelines.storage.local_versions import lasting_etag
 
 T = TypeVar("T", Manifest, AlignedIndex, VideosIndex)
 
@@ -154,7 +155,7 @@ class _Mending:
         info = self.workspace.storage.head(video.key)
         if info is None or info.size != video.bytes:
             return None
-        if (info.etag == video.etag) or self._has_content(video.key, video.sha256):
+        if info.etag == lasting_etag(video.etag) or self._has_content(video.key, video.sha256):
             return video.model_copy(update={"etag": info.etag})
         return None
 

@@ -14,6 +14,7 @@ from lerobot_pipelines.pipeline.artifacts import FailureRecord, episode_keys, wr
 from lerobot_pipelines.pipeline.convert import convert_dataset
 from lerobot_pipelines.pipeline.lifecycle import DAY_NS, Kind, clean_up
 from lerobot_pipelines.pipeline.retries import request_retry
+from lerobot_pipelines.pipeline.withdrawing import take_out
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.recorder import publish_episode
 from lerobot_pipelines.storage.local_versions import TEMPORARY_PREFIX
@@ -75,6 +76,8 @@ def test_nothing_that_a_dataset_may_need_is_removed(workspace: Workspace, tmp_pa
     assert removed(workspace) == set()
     workspace.storage.delete(episode_keys(workspace, CONVERTED[0]).record)
     assert removed(workspace) == set()  # the dataset still holds it
+    assert convert_dataset(workspace.config).datasets[0].episodes == 2
+    take_out(workspace, CONVERTED[0])
     assert convert_dataset(workspace.config).datasets[0].episodes == 1
     kinds = {kind for kind, _ in removed(workspace)}
     assert kinds == {Kind.GONE}
