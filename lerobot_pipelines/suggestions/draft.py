@@ -155,7 +155,13 @@ def _vectors(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _in_order(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
-    return [one for one in candidates if one in chosen]
+    """In the recording's order, but of streams of one topic the arm before its gripper: which
+    node of several spoke first is chance."""
+    found = [one for one in candidates if one in chosen]
+    origins = [one.report.origin for one in found]
+    return sorted(
+        found, key=lambda one: (origins.index(one.report.origin), -(one.report.dimension or 0))
+    )
 
 
 def _base_camera(cameras: Sequence[Candidate]) -> Candidate | None:

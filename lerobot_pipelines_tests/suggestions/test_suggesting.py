@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 
 from lerobot_pipelines.recordings.synth import SynthCamera, SynthSpec, write_recording
 from lerobot_pipelines_tests.cli.calling import Outcome, call
-from lerobot_pipelines_tests.recordings_ros.bags import Types
-from lerobot_pipelines_tests.suggestions.bags import bag, camera, joints, others
+from lerobot_pipelines_tests.recordings_ros.bags import START_NS, Said, Types
+from lerobot_pipelines_tests.suggestions.bags import (
+    JOINT_STATE,
+    NS,
+    bag,
+    camera,
+    joints,
+    others,
+    times,
+)
 
 TYPES = Types(2)
 CAMERA = "/head/color/image_raw/compressed"
@@ -94,6 +102,29 @@ def test_joints_are_asked_for_by_name(tmp_path: Path) -> None:
     )
     document, _ = converted(path, tmp_path)
     assert document["streams"][0]["joint_names"] == ["shoulder", "elbow", "wrist"]
+
+
+def test_nodes_that_share_a_topic_are_all_in_the_state_the_arm_first(tmp_path: Path) -> None:
+    arm = [f"joint{k}" for k in range(1, 8)]
+    fingers = ["finger_left", "finger_right"]
+
+    def both(ns: int) -> list[tuple[int, Any]]:
+        s = (ns - START_NS) / NS
+        closed = TYPES.joint_state(ns, [0.04 - s / 100, 0.04 - s / 100], fingers)
+        return [(ns - 100_000, closed), (ns, TYPES.joint_state(ns, [s, *[10.0] * 6], arm))]
+
+    said = [
+        Said("/joint_states", JOINT_STATE, at + 1_000_000, message)
+        for ns in times(100.0, 2.0)
+        for at, message in both(ns)
+    ]
+    path = bag(tmp_path, TYPES, camera(TYPES, CAMERA, 25.0, 2.0), said)
+    document, done = converted(path, tmp_path)
+    assert [one["joint_names"] for one in document["streams"]] == [arm, fingers]
+    state = rows(done)["observation.state"]
+    assert state.shape[1] == 9
+    assert np.abs(state[:, 0] - np.arange(len(state)) * 0.04).max() < 0.04
+    assert np.allclose(state[:, 7], 0.04 - state[:, 0] / 100, atol=2e-4)
 
 
 def test_a_clock_of_another_machine_is_not_suggested(tmp_path: Path) -> None:
