@@ -67,7 +67,7 @@ class StreamConfig(Section):
     topic: str | None = None
     """Bags: the topic. A stream needs a `topic`, a `file` or both."""
     file: str | None = None
-    """Folder recordings: the parquet file below the episode's joints folder."""
+    """Folder recordings: the parquet or CSV file below the episode's joints folder."""
     field: str | None = None
     """Bags: the message's field, with an optional slice: `joint_data.joint_q[12:26]`.
     Files: the common beginning of the columns' names, e.g. `joint_`."""
@@ -197,7 +197,8 @@ class FeatureConfig(Section):
 class LayoutConfig(Section):
     """Folder recordings: the folders that hold joints and images, either directly below the raw
     prefix (`joints/<task>/<episode>/left.parquet`) or below each episode
-    (`<task>/<episode>/joints/left.parquet`)."""
+    (`<task>/<episode>/joints/left.parquet`). Of an episode without one of them, the files and
+    camera folders that streams and cameras name may lie right in it."""
 
     joints: str = "joints"
     """The folder of the parquet files."""
