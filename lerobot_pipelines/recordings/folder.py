@@ -52,6 +52,7 @@ from lerobot_pipelines.recordings.folder_files import (
     stream_name,
 )
 from lerobot_pipelines.recordings.folder_unused import Usage, unused
+from lerobot_pipelines.recordings.joint_units import note_doubtful_angles
 from lerobot_pipelines.recordings.layout import PICTURE_SUFFIXES
 from lerobot_pipelines.recordings.parquet_file import ParquetFile, Samples
 from lerobot_pipelines.recordings.picture_files import CameraFiles
@@ -242,6 +243,7 @@ class FolderRecording(AlignedRows):
         self._faults += [
             Fault(name, origin, reason, count) for reason, count in samples.dropped.items()
         ]
+        note_doubtful_angles(self._intake, name, values, samples.element_names, config, details)
         self._vectors[name] = values
         self._add(
             Stream(

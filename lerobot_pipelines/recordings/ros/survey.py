@@ -18,6 +18,7 @@ from lerobot_pipelines.model import ClockStep, Stamps, StreamKind, Vectors
 from lerobot_pipelines.recordings.calibration import calibrated, shifted, shifted_steps
 from lerobot_pipelines.recordings.chronology import put_in_order
 from lerobot_pipelines.recordings.chronology_report import report_chronology
+from lerobot_pipelines.recordings.joint_units import note_doubtful_angles
 from lerobot_pipelines.recordings.ros.batch import Batch
 from lerobot_pipelines.recordings.ros.clocks import NO_STAMP, stamps_by
 from lerobot_pipelines.recordings.ros.container import LostMessage, Rows
@@ -205,6 +206,10 @@ class Survey:
             values = _in_order(values, in_file[order])
             if self.plan.stream is not None and len(values):
                 values = calibrated(values, self.plan.stream)
+            wished = self.plan.stream
+            note_doubtful_angles(
+                *(self._findings.intake, name, values, self.element_names, wished, self.details)
+            )
         return rows[order], stamps, values
 
     def refuse_damaged(self, limit: float) -> None:
