@@ -100,6 +100,6 @@ def _doubt_conversion(intake: Intake, stream: str, extents: NDArray[np.float64])
         IntakeCode.UNIT_DOUBTFUL,
         stream,
         f"no joint goes beyond {largest:.3f} rad after convert: degrees_to_radians: the values (up "
-        f"to {math.degrees(largest):.2f}) look like radians already; if they are, leave convert out",
+        f"to {math.degrees(largest):.2f}) look like radians already; if so, leave convert out",
         details={"largest": largest},
     )
