@@ -69,7 +69,6 @@ def keys_below(room: Room, *parts: str) -> list[str]:
         (("converted/fleet/v3.0/meta/stats.json",), "delete"),
         (("converted/fleet/v2.1/meta/episodes_stats.jsonl",), "damage"),
         (("converted/fleet/v3.0/meta/episodes",), "damage"),
-        (("converted/fleet/v3.0/",), "delete"),
     ],
 )
 def test_a_file_of_a_dataset_is_noticed_by_everybody_and_written_again(
@@ -90,6 +89,22 @@ def test_a_file_of_a_dataset_is_noticed_by_everybody_and_written_again(
     with dg.DagsterInstance.ephemeral() as instance:
         answer = decide(full.workspace, instance, DatasetCursor(), time.time())
     assert answer == "the dataset holds every finished episode"
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_dataset_that_was_deleted_comes_back_and_the_other_stays(full: Room, fmt: str) -> None:
+    """Its files may have other numbers: a place that was promised once is not used again."""
+    before, members = everything(full), full.members()
+    assert full.delete(f"converted/fleet/{fmt}")
+    with dg.DagsterInstance.ephemeral() as instance:
+        request = decide(full.workspace, instance, DatasetCursor(), time.time())
+    assert isinstance(request, dg.RunRequest)
+    assert full.convert().ok
+    (other,) = {*FORMATS} - {fmt}
+    assert full.contents(other) == before[other]
+    assert full.members() == members
+    assert find_damages(full.workspace) == ()
+    full.check_sound(len(KEYS))
 
 
 def test_only_what_is_damaged_is_written(full: Room) -> None:
