@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from lerobot_pipelines.datasets.placing import episode_places
 from lerobot_pipelines.datasets.reading import ArtifactReader
 from lerobot_pipelines.datasets.tables import Columns, data_schema, write_data
 from lerobot_pipelines.datasets.tables_v30 import write_episodes
+
+_LOOKS_AT_ONCE = 8
 
 
 class Builder:
@@ -40,23 +43,52 @@ class Builder:
 
     @contextmanager
     def built(self, file: LargeFile) -> Iterator[Path]:
-        """The finished file; it may lie in the bucket itself, so it is only to be read."""
-        if file.kind is FileKind.VIDEO:
-            with self._video(file) as path:
-                yield path
-            return
-        path = self._scratch / "building.parquet"
-        try:
+        """A finished video; it may lie in the bucket itself, so it is only to be read."""
+        with self._video(file) as path:
+            yield path
+
+    def prepare(self, files: Iterable[LargeFile]) -> dict[str, Path]:
+        """The finished parquet files by path; they lie in the scratch folder."""
+        found = {}
+        for number, file in enumerate(files):
+            path = self._scratch / f"{number:06d}.parquet"
             if file.kind is FileKind.DATA:
                 self._write_rows(file, path)
             else:
                 self._write_descriptions(file, path)
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+            found[file.path] = path
+        return found
+
+    def look_at(self, files: Iterable[LargeFile]) -> None:
+        """Raises ``ArtifactMissing`` unless every part of these videos is as its record says."""
+        parts = [
+            (episode, file.camera)
+            for file in files
+            for episode in file.episodes
+            if file.camera is not None
+        ]
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+            found = list(pool.map(lambda part: self._artifacts.video_object(*part), parts))
+        for part, key in zip(parts, found, strict=True):
+            if key is None:
+                self._artifacts.release(self._artifacts.video(*part))
+
+    def without_rows(self, kind: FileKind) -> Path:
+        """A parquet file that takes a place in a folder and adds nothing to what is read there."""
+        path = self._scratch / f"{kind.value}-without-rows.parquet"
+        contents = self._contents
+        if path.exists():
+            return path
+        if kind is FileKind.DATA:
+            schema = data_schema(contents.schema.features, contents.format, contents.stamp)
+            write_data(path, schema, (), contents.format)
+        else:
+            write_episodes(path, contents, (), {}, self._statistics_of)
+        return path
 
     def _write_rows(self, file: LargeFile, path: Path) -> None:
-        schema = data_schema(self._contents.schema.features, self._contents.format)
+        contents = self._contents
+        schema = data_schema(contents.schema.features, contents.format, contents.stamp)
         write_data(path, schema, map(self._columns, file.episodes), self._contents.format)
 
     def _columns(self, episode: Episode) -> Columns:

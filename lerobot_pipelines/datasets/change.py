@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.datasets import v21, v30
 from lerobot_pipelines.datasets.card import CARD_PATH, card
 from lerobot_pipelines.datasets.commit import Plan, sha256
-from lerobot_pipelines.datasets.contents import Contents, LargeFile, unchanged_episodes
+from lerobot_pipelines.datasets.contents import Contents, FileKind, LargeFile, unchanged_episodes
 from lerobot_pipelines.datasets.describing import INFO_PATH, Statistics, episode_statistics
 from lerobot_pipelines.datasets.folding import fold_totals
 from lerobot_pipelines.datasets.ledger import Snapshot, Totals
@@ -17,7 +17,8 @@ from lerobot_pipelines.datasets.members import Episode
 from lerobot_pipelines.datasets.provenance import PROVENANCE_PATH, provenance
 from lerobot_pipelines.datasets.reading import RecordReader
 from lerobot_pipelines.datasets.recovery import Standing
-from lerobot_pipelines.storage.base import ObjectNotFound, Storage
+from lerobot_pipelines.datasets.stamping import stamped
+from lerobot_pipelines.storage.base import ObjectNotFound, Storage, TellsVersions
 
 # Statistics are wanted twice in a row: for the totals and for the episode's own description.
 _KEPT_STATISTICS = 16
@@ -49,40 +50,91 @@ class Change:
 
     def planned(self, snapshot: Snapshot, *, adds: bool) -> tuple[Plan, Snapshot]:
         """The plan, and ``snapshot`` completed with what only making the metadata tells."""
+        standing, claims = self._standing, self._standing.claims
         snapshot = snapshot.model_copy(update={"totals": self._totals()})
         metas = self._metas(snapshot.totals)
-        snapshot = snapshot.model_copy(
-            update={"metas": {path: sha256(data) for path, data in metas.items()}}
-        )
-        dirty = self._standing.dirty
         settled = self._settled()
         wanted = large_files(self._contents, settled)
         there = self._there(settled)
-        known = self._standing.snapshot if self._standing.trusted else None
-        old_metas = known.metas if known else {}
+        old_metas = standing.snapshot.metas if standing.snapshot and standing.trusted else {}
+        if not self._owns_card():
+            metas.pop(CARD_PATH, None)
+            old_metas = {path: one for path, one in old_metas.items() if path != CARD_PATH}
+        digests = {path: sha256(data) for path, data in metas.items()}
         changed = [
             path
-            for path, digest in snapshot.metas.items()
-            if path in dirty or old_metas.get(path) != digest
+            for path, digest in digests.items()
+            # What another writer may have been about to change is put beyond its reach.
+            if standing.pending or path in standing.edited or old_metas.get(path) != digest
         ]
+        kept = {file.path for file in wanted} | set(metas)
+        fences = self._fences(kept, there)
+        out_of_use = {*there, *old_metas, *standing.edited, *claims.writes, *claims.deletes}
+        out_of_use |= {*self._untrusted()}
         plan = Plan(
             format=self._contents.format,
             files=tuple(
                 file
                 for file in wanted
-                if file.path in dirty or there.get(file.path) != file.identity
+                if claims.hold(file.path)
+                or file.path in standing.edited
+                or there.get(file.path) != file.identity
             ),
             metas={path: metas[path] for path in changed if path != INFO_PATH},
             info=metas.get(INFO_PATH),
             info_is_new=INFO_PATH in changed,
-            deletes=tuple(
-                sorted({*there, *old_metas, *dirty} - {file.path for file in wanted} - set(metas))
-            ),
+            deletes=tuple(sorted(out_of_use - kept - {*fences, *snapshot.fences})),
+            fences=fences,
             reached=there,
-            is_first=self._old is None or not self._standing.trusted or not self._old.episodes,
+            known={
+                *standing.edited,
+                *claims.writes,
+                *claims.deletes,
+                *snapshot.fences,
+                *self._untrusted(),
+            },
+            has_rivals=bool(standing.pending),
+            is_first=self._old is None or not standing.trusted or not self._old.episodes,
             adds=adds,
         )
-        return plan, snapshot
+        lasting = {*snapshot.fences, *filter(_is_rows, claims.writes)}
+        if plan.format is Format.V21 and not isinstance(self._storage, TellsVersions):
+            # Files without rows stay there.
+            lasting |= {path for path in plan.deletes if _is_rows(path)}
+        return plan, snapshot.model_copy(
+            update={"metas": digests, "fences": tuple(sorted(lasting))}
+        )
+
+    def _fences(self, kept: Collection[str], there: Collection[str]) -> dict[str, FileKind]:
+        """Places where lerobot would read what an overtaken writer may still send, and that hold
+        nothing that is wanted, or something that is not any more."""
+        before = self._standing.snapshot
+        places = {path for path in self._standing.claims.writes if _is_rows(path)}
+        if before is not None:
+            # Those of another schema would not go with the rows beside them.
+            is_same = before.layout == self._contents.schema
+            places |= {path for path in before.fences if not is_same or path in there}
+        return {
+            path: FileKind.DATA if path.startswith("data/") else FileKind.EPISODES
+            for path in places - {*kept}
+        }
+
+    def _owns_card(self) -> bool:
+        """Whether the README is not one that somebody else wrote or changed."""
+        try:
+            data = self._storage.read(f"{self._root}/{CARD_PATH}")
+        except ObjectNotFound:
+            return True
+        before = self._standing.snapshot
+        known = self._standing.claims.writes.get(CARD_PATH, frozenset())
+        own = before.metas.get(CARD_PATH) if before else None
+        return sha256(data) in known | {own}
+
+    def _untrusted(self) -> list[str]:
+        """Where files of the dataset may lie that are not to be relied on."""
+        if self._old is None or self._standing.trusted:
+            return []
+        return [file.path for file in large_files(self._old)]
 
     def _settled(self) -> int:
         """How many leading episodes lie as they are wanted, in files that need no second look.
@@ -90,9 +142,11 @@ class Change:
         What is left is what an append costs, however many episodes there are.
         """
         standing, old, new = self._standing, self._old, self._contents
-        if old is None or not standing.trusted or standing.dirty:
+        if old is None or not standing.is_intact:
             return 0
         if (old.options, old.schema) != (new.options, new.schema):
+            return 0
+        if old.generation != new.generation:
             return 0
         if new.format is Format.V30:
             return min(self._unchanged, v30.unmoved_episodes(new, old))
@@ -127,7 +181,11 @@ class Change:
             CARD_PATH: card(self._contents),
             PROVENANCE_PATH: provenance(self._contents),
         }
-        return {**described, **own}
+        stamp = self._contents.stamp
+        return {
+            path: data if path.endswith(".parquet") else stamped(data, stamp)
+            for path, data in {**described, **own}.items()
+        }
 
     def _old_lines(self, path: str) -> Sequence[bytes]:
         if self._standing.snapshot is None:
@@ -144,6 +202,10 @@ class Change:
         episode = self._contents.episodes[index]
         segment = self._reader.segment(episode)
         return episode_statistics(episode, segment, self._contents.schema)
+
+
+def _is_rows(path: str) -> bool:
+    return path.startswith(("data/", "meta/episodes/"))
 
 
 def large_files(contents: Contents, settled: int = 0) -> list[LargeFile]:

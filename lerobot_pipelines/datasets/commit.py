@@ -2,32 +2,42 @@
 
 The order, and why:
 
-1. New videos: no reader looks at an mp4 that the metadata does not name.
-2. If anything that the old ``info.json`` reaches is about to change, ``info.json`` is taken away:
+1. Before anything is announced, all rows are built and every video that is needed is looked at, so
+   that no commit begins that could not be completed.
+2. New videos, under names that no other writer uses: no reader looks at an mp4 that the metadata
+   does not name.
+3. If anything that the old ``info.json`` reaches is about to change, ``info.json`` is taken away:
    a reader then fails clearly. An append to v3.0 skips this: lerobot takes ``total_frames`` rows
    of the files in the order of their paths, and new rows lie behind the old ones at every moment.
    To v2.1 an append does need it, for as long as its small files take: lerobot 0.3.3 reads every
    parquet below ``data/``, whatever ``info.json`` says, and holds them against the JSON lines.
-3. Rows, then what describes them, then removal of what is no longer part of it.
-4. ``info.json``: the commit point.
+4. Rows, then what describes them, from this machine's disk; removal of rows that are out of use.
+   Where a writer that was overtaken may still send rows, a file without rows takes their place.
+5. ``info.json``: the commit point.
+6. Removal of videos that are out of use. Their names are never used again.
+
+``turn`` says how a writer that comes late is kept from doing harm.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.datasets.building import Builder
 from lerobot_pipelines.datasets.card import CARD_PATH
 from lerobot_pipelines.datasets.contents import FileKind, LargeFile
 from lerobot_pipelines.datasets.describing import INFO_PATH
-from lerobot_pipelines.datasets.ledger import Kind, Ledger
+from lerobot_pipelines.datasets.ledger import Kind
 from lerobot_pipelines.datasets.provenance import PROVENANCE_PATH
+from lerobot_pipelines.datasets.recovery import SeenInfo, clear_away, has_name_of_its_own
+from lerobot_pipelines.datasets.turn import Turn
 from lerobot_pipelines.errors import Transient
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, Storage
 
@@ -35,6 +45,13 @@ logger = logging.getLogger(__name__)
 
 # No loader looks at these.
 _FOR_PEOPLE = (CARD_PATH, PROVENANCE_PATH)
+
+_PUTS_AT_ONCE = 8
+
+Written = dict[str, Any]  # size and ETag by path
+T = TypeVar("T")
+
+FENCE = "no rows"  # the identity of a file that only takes a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +67,10 @@ class Plan:
     info: bytes | None
     info_is_new: bool
     deletes: tuple[str, ...]
+    fences: Mapping[str, FileKind]  # places to be taken by files without rows
     reached: Collection[str]  # large files that the old info.json reaches
+    known: Collection[str]  # other paths where the dataset's own files may lie
+    has_rivals: bool  # other writers have not come to their end
     is_first: bool  # no reader knows the dataset yet
     adds: bool  # holds episodes that the old dataset does not
 
@@ -61,7 +81,8 @@ class Plan:
         small = dict(self.metas)
         if self.info is not None and self.writes_info:
             small[INFO_PATH] = self.info
-        return large | {path: sha256(data) for path, data in small.items()}
+        fences = dict.fromkeys(self.fences, FENCE)
+        return large | {path: sha256(data) for path, data in small.items()} | fences
 
     @property
     def touches_old(self) -> bool:
@@ -86,56 +107,124 @@ class Plan:
     def writes_info(self) -> bool:
         return self.info is not None and (self.info_is_new or self.takes_info_away)
 
+    @property
+    def rows(self) -> tuple[LargeFile, ...]:
+        """What lerobot reads whether it is named or not, in the order of writing."""
+        order = [FileKind.DATA, FileKind.EPISODES]
+        found = [file for file in self.files if file.kind in order]
+        return tuple(sorted(found, key=lambda file: order.index(file.kind)))
+
+    @property
+    def videos(self) -> tuple[LargeFile, ...]:
+        return tuple(file for file in self.files if file.kind is FileKind.VIDEO)
+
+
+def is_fixed_name(path: str) -> bool:
+    """Whether the path is that of a small file beside ``info.json``."""
+    return path != INFO_PATH and path.count("/") == path.startswith("meta/")
+
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 def publish(
-    storage: Storage, root: str, plan: Plan, builder: Builder, ledger: Ledger, number: int
+    turn: Turn, plan: Plan, builder: Builder, rows: Mapping[str, Path], info: SeenInfo
 ) -> dict[str, Any]:
-    """Carry the plan out; what was written, by path. Raises ``Transient`` when overtaken."""
-    written: dict[str, Any] = {}
+    """Carry the plan out; what was written, by path. ``rows``: the finished files by path.
 
-    def put(file: LargeFile) -> None:
-        key = f"{root}/{file.path}"
-        there = builder.object_of(file)
-        if there is not None and (copied := _copied(storage, there, key)) is not None:
-            written[file.path] = copied
-            return
-        with builder.built(file) as path:
-            written[file.path] = _upload(storage, path, key)
-
-    free = [f for f in plan.files if f.kind is FileKind.VIDEO and f.path not in plan.reached]
-    for file in free:
-        put(file)
-    ledger.check_still_newest(number)
-    if plan.takes_info_away:
-        storage.delete(f"{root}/{INFO_PATH}")
-    order = [FileKind.VIDEO, FileKind.DATA, FileKind.EPISODES]
-    done = {file.path for file in free}
-    rest = [file for file in plan.files if file.path not in done]
-    for file in sorted(rest, key=lambda one: order.index(one.kind)):
-        put(file)
-    for path, data in plan.metas.items():
-        storage.write(f"{root}/{path}", data)
-        written[path] = {"size": len(data)}
-    for path in plan.deletes:
-        storage.delete(f"{root}/{path}")
-    ledger.check_still_newest(number)
+    Raises ``Transient`` when overtaken.
+    """
+    written: Written = {}
+    written |= _several(lambda file: _copied(turn, builder, file), plan.videos)
+    for file in plan.videos:
+        if file.path not in written:
+            with builder.built(file) as path:
+                key = f"{turn.root}/{file.path}"
+                written[file.path] = _upload(turn.storage, path, key)
+    turn.check()
+    seen_info = info.etag
+    if plan.takes_info_away or plan.has_rivals:
+        seen_info = turn.close_info(info, stays_readable=not plan.takes_info_away)
+    written |= _put_rows(turn, plan, builder, rows)
+    written |= _put_metas(turn, plan)
     if plan.info is not None and plan.writes_info:
-        storage.write(f"{root}/{INFO_PATH}", plan.info)
+        turn.put_info(plan.info, seen_info)
+    videos = [path for path in plan.deletes if path.startswith("videos/")]
+    clear_away(turn.storage, turn.root, plan.format, videos)
     return written
 
 
-def _copied(storage: Storage, source: str, key: str) -> dict[str, Any] | None:
-    """None where the store cannot copy, as some that otherwise speak S3 cannot."""
+def _put_rows(turn: Turn, plan: Plan, builder: Builder, rows: Mapping[str, Path]) -> Written:
+    """Rows and what describes them, the places to be taken, and the removal of what is out of use.
+
+    The names of v2.1 are used again and again, so its files are replaced or taken away only as
+    they were seen; where the store cannot do that, files without rows stay in their place.
+    """
+    gone = [path for path in plan.deletes if path.startswith(("data/", "meta/episodes/"))]
+    shared = [path for path in gone if not has_name_of_its_own(plan.format, path)]
+    ours = {*plan.reached, *plan.known, *plan.fences, *shared}
+    touched = {file.path for file in plan.rows} | {*plan.fences, *shared}
+    folders = {path.partition("/")[0] for path in touched & ours}
+    seen = turn.observed([folder if folder == "data" else "meta/episodes" for folder in folders])
+    jobs: list[tuple[str, Path]] = [(file.path, rows[file.path]) for file in plan.rows]
+    jobs += [(path, builder.without_rows(kind)) for path, kind in plan.fences.items()]
+    for path in shared:
+        if not turn.take_away(path, seen.get(path)):
+            jobs.append((path, builder.without_rows(FileKind.DATA)))
+
+    def put(job: tuple[str, Path]) -> Written:
+        path, content = job
+        info = turn.put(path, content, seen.get(path), is_ours=path in ours)
+        return {path: {"size": info.size, "etag": info.etag}}
+
+    written = _several(put, jobs)
+    for path in gone:
+        if path not in shared:
+            turn.storage.delete(f"{turn.root}/{path}")
+    return written
+
+
+def _put_metas(turn: Turn, plan: Plan) -> Written:
+    """The small files under fixed names."""
+    gone = [path for path in plan.deletes if is_fixed_name(path)]
+    if not plan.metas and not gone:
+        return {}
+    seen = turn.observed(["", "meta"], deep=False)
+    written: Written = {}
+    for path, data in plan.metas.items():
+        turn.put(path, data, seen.get(path), is_ours=True)
+        written[path] = {"size": len(data)}
+    for path in gone:
+        turn.take_away(path, seen.get(path))
+    return written
+
+
+def _several(put: Callable[[T], Written], jobs: Sequence[T]) -> Written:
+    """All jobs, several at a time where there are many."""
+    written: Written = {}
+    if len(jobs) <= _PUTS_AT_ONCE:
+        for job in jobs:
+            written |= put(job)
+        return written
+    with ThreadPoolExecutor(_PUTS_AT_ONCE) as pool:
+        for one in pool.map(put, jobs):
+            written |= one
+    return written
+
+
+def _copied(turn: Turn, builder: Builder, file: LargeFile) -> Written:
+    """Nothing where no object is the file already, or where the store cannot copy, as some that
+    otherwise speak S3 cannot."""
+    there = builder.object_of(file)
+    if there is None:
+        return {}
     try:
-        info = storage.copy(source, key)
+        info = turn.storage.copy(there, f"{turn.root}/{file.path}")
     except (ObjectNotFound, Transient) as fault:
-        logger.warning("%s is fetched and sent, for it cannot be copied: %s", source, fault)
-        return None
-    return {"size": info.size, "etag": info.etag}
+        logger.warning("%s is fetched and sent, for it cannot be copied: %s", there, fault)
+        return {}
+    return {file.path: {"size": info.size, "etag": info.etag}}
 
 
 def _upload(storage: Storage, path: Path, key: str) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Contents:
     members: tuple[Member, ...]
     episodes: tuple[Episode, ...]
     packing: Packing
+    generation: int = 0  # see ``ledger.Snapshot``
+    stamp: int = 0  # see ``stamping``
 
     @property
     def frames(self) -> int:
@@ -59,6 +61,7 @@ def contents_of(snapshot: Snapshot) -> Contents:
         snapshot.members,
         tuple(number_episodes(snapshot.members, snapshot.tasks)),
         snapshot.packing,
+        snapshot.generation,
     )
 
 

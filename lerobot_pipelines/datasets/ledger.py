@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from lerobot_pipelines.config.rules_dataset import dataset_folder
 from lerobot_pipelines.config.schema import DatasetConfig, Format
@@ -51,11 +51,26 @@ class VideoFile(Record):
 
 
 class Packing(Record):
-    """How the episodes of a v3.0 dataset, in order, are spread over files (episodes per file)."""
+    """How the episodes of a v3.0 dataset, in order, are spread over files (episodes per file).
+
+    ``next_numbers``: from which on no file was ever promised, by kind of file (see ``numbering``).
+    """
 
     data: tuple[int, ...] = ()
     episodes: tuple[int, ...] = ()
     videos: dict[str, tuple[VideoFile, ...]] = Field(default_factory=dict)
+    # Earlier versions counted from 0 and wrote no numbers.
+    data_numbers: tuple[int, ...] = ()
+    episodes_numbers: tuple[int, ...] = ()
+    next_numbers: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _counted(self) -> Packing:
+        for name in ("data", "episodes"):
+            if len(getattr(self, f"{name}_numbers")) != len(getattr(self, name)):
+                numbers = tuple(range(len(getattr(self, name))))
+                object.__setattr__(self, f"{name}_numbers", numbers)
+        return self
 
 
 class Totals(Record):
@@ -77,6 +92,9 @@ class Snapshot(Record):
     packing: Packing
     totals: Totals
     metas: dict[str, str]  # SHA-256 of info.json and its like
+    generation: int = 0  # of v2.1: the commit whose folder of videos is in use, see ``v21``
+    abandoned: int = 0  # the newest commit that another one took the place of; 0: none ever
+    fences: tuple[str, ...] = ()  # where late rows would be read: no such place may be empty
 
 
 class Intent(Record):
@@ -88,11 +106,11 @@ class Intent(Record):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """``done`` is the last complete commit, ``pending`` the interrupted ones after it."""
+    """``done`` is the last complete commit, ``pending`` the others after it, by number."""
 
     number: int  # of the newest intent, 0 if there is none
     done: Intent | None
-    pending: tuple[Intent, ...]
+    pending: Mapping[int, Intent]
 
 
 def ledger_folder(config: DatasetConfig, fmt: Format) -> str:
@@ -132,7 +150,7 @@ class Ledger:
         return History(
             number=max(intents | done, default=0),
             done=self._read(places[last_done, "json"]) if last_done else None,
-            pending=tuple(self._read(places[number, "json"]) for number in pending),
+            pending={number: self._read(places[number, "json"]) for number in pending},
         )
 
     def announce(self, number: int, intent: Intent) -> None:
@@ -144,7 +162,8 @@ class Ledger:
 
     def check_still_newest(self, number: int) -> None:
         """Raises ``Transient`` if another writer has taken over, having thought us dead."""
-        if self._storage.head(self._key(number + 1)) is not None:
+        # By listing: the next number may have been cleaned away already.
+        if self._newest() != number:
             raise Transient(f"another writer took over the dataset of {self._folder}")
 
     def finish(self, number: int, written: Mapping[str, Any]) -> None:

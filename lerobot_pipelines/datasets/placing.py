@@ -36,11 +36,14 @@ def episode_places(contents: Contents, first_episode: int = 0) -> dict[int, Epis
                 frames += episode.segment.videos[camera].frames
     data, descriptions = (
         {
-            one.index: number
-            for number, run in later_runs(episodes, counts, first_episode)
+            one.index: numbers[at]
+            for at, run in later_runs(episodes, counts, first_episode)
             for one in run
         }
-        for counts in (packing.data, packing.episodes)
+        for numbers, counts in (
+            (packing.data_numbers, packing.data),
+            (packing.episodes_numbers, packing.episodes),
+        )
     )
     chunk_files = contents.options.files_per_chunk
     return {
@@ -57,7 +60,7 @@ def runs_of(episodes: Sequence[Episode], counts: Sequence[int]) -> list[tuple[Ep
 def later_runs(
     episodes: Sequence[Episode], counts: Sequence[int], first_episode: int
 ) -> Iterator[tuple[int, tuple[Episode, ...]]]:
-    """The number of each run that holds ``first_episode`` or a later one, and the run."""
-    for number, (count, end) in enumerate(zip(counts, itertools.accumulate(counts), strict=True)):
+    """The position of each run that holds ``first_episode`` or a later one, and the run."""
+    for position, (count, end) in enumerate(zip(counts, itertools.accumulate(counts), strict=True)):
         if end > first_episode:
-            yield number, tuple(episodes[end - count : end])
+            yield position, tuple(episodes[end - count : end])

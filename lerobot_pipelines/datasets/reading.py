@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lerobot_pipelines.datasets.members import Candidate, Episode, candidate_of, record_digest
+from lerobot_pipelines.datasets.members import (
+    Candidate,
+    Episode,
+    Member,
+    candidate_of,
+    record_digest,
+)
 from lerobot_pipelines.datasets.records import EpisodeRecord, RecordSource, SegmentRecord
 from lerobot_pipelines.errors import Refused, Transient
 from lerobot_pipelines.model import AlignedFrames
@@ -26,11 +32,31 @@ class RecordReader:
     def __init__(self, source: RecordSource) -> None:
         self._source = source
         self._kept: OrderedDict[str, EpisodeRecord] = OrderedDict()
+        self._held_back: frozenset[str] = frozenset()
+        self._earlier: Mapping[str, str] = {}
+
+    def without(self, held_back: Iterable[str], earlier: Mapping[str, str]) -> RecordReader:
+        """The same, as if these records, by object key, had not been written yet.
+
+        ``earlier`` are the ETags of those that were there before in another version.
+        """
+        other = RecordReader(self._source)
+        other._kept = self._kept
+        other._held_back = frozenset(held_back)
+        other._earlier = {key: lasting_etag(etag) for key, etag in earlier.items()}
+        return other
 
     def versions(self) -> Mapping[str, str]:
-        return self._source.versions()
+        listed = self._source.versions()
+        return {
+            key: self._earlier.get(key, etag)
+            for key, etag in listed.items()
+            if key not in self._held_back or key in self._earlier
+        }
 
     def candidate(self, record_key: str, etag: str) -> Found:
+        if record_key in self._held_back:
+            return None
         try:
             record = self._read(record_key)
         except ObjectNotFound:
@@ -61,11 +87,19 @@ class RecordReader:
         return record
 
 
+class ArtifactMissing(Transient):
+    """An object that a record names is missing or is another one: the episode is being converted
+    again, and its new record will follow, or it was damaged."""
+
+    def __init__(self, message: str, member: Member) -> None:
+        super().__init__(message)
+        self.member = member
+
+
 class ArtifactReader:
     """Rows and mp4 files of episodes as local files, checked against their records.
 
-    ``Transient`` is raised when an object is missing or is not the one that the record names: the
-    episode is being converted again, and its new record will follow.
+    ``ArtifactMissing`` is raised for an object that is not there or is not what the record names.
     """
 
     def __init__(self, storage: Storage, scratch: Path) -> None:
@@ -79,7 +113,7 @@ class ArtifactReader:
 
         member = episode.member
         if self._frames is None or self._frames[0] != member.frames_sha256:
-            path = self._local(member.frames_key, member.frames_sha256, member.key)
+            path = self._local(member.frames_key, member.frames_sha256, member)
             self._frames = (member.frames_sha256, read_frames(path))
             self.release(path)
         return self._frames[1]
@@ -87,7 +121,7 @@ class ArtifactReader:
     def video(self, episode: Episode, camera: str) -> Path:
         """The mp4; hand the path to ``release`` when done with it."""
         part = episode.segment.videos[camera]
-        return self._local(part.key, part.sha256, episode.member.key)
+        return self._local(part.key, part.sha256, episode.member)
 
     def video_object(self, episode: Episode, camera: str) -> str | None:
         """The key of the mp4's object if it is still the one whose content was hashed."""
@@ -103,7 +137,7 @@ class ArtifactReader:
         if path.is_relative_to(self._scratch):
             path.unlink(missing_ok=True)
 
-    def _local(self, key: str, sha256: str, episode_key: str) -> Path:
+    def _local(self, key: str, sha256: str, member: Member) -> Path:
         path = self._storage.local_path(key)
         try:
             if path is None:
@@ -111,11 +145,13 @@ class ArtifactReader:
                 self._storage.download(key, path)
             found = sha256_of(path)
         except (ObjectNotFound, FileNotFoundError) as error:
-            raise Transient(f"{key} of episode {episode_key} is not there (any more)") from error
+            missing = f"{key} of episode {member.key} is not there (any more)"
+            raise ArtifactMissing(missing, member) from error
         if found != sha256:
-            raise Transient(
-                f"{key} is not what the record of episode {episode_key} names: it is being "
-                "converted again, or its artifacts are damaged (then materialise it again)"
+            raise ArtifactMissing(
+                f"{key} is not what the record of episode {member.key} names: it is being "
+                "converted again, or its artifacts are damaged (then materialise it again)",
+                member,
             )
         return path
 

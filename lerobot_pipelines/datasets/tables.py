@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.datasets.features import DEFAULT_FEATURES
 from lerobot_pipelines.datasets.records import FeatureRecord
+from lerobot_pipelines.datasets.stamping import parquet_stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,8 +30,8 @@ _LIST_TYPE = {Format.V21: "Sequence", Format.V30: "List"}
 _ROW_GROUP_ROWS = 1000  # of v2.1; v3.0 has one row group per episode
 
 
-def data_schema(features: Mapping[str, FeatureRecord], fmt: Format) -> pa.Schema:
-    """Of the features that are no videos, and the five defaults."""
+def data_schema(features: Mapping[str, FeatureRecord], fmt: Format, stamp: int = 0) -> pa.Schema:
+    """Of the features that are no videos, and the five defaults; ``stamp``: see ``stamping``."""
     import pyarrow as pa
 
     columns = {name: one for name, one in features.items() if one.dtype != "video"}
@@ -38,7 +39,10 @@ def data_schema(features: Mapping[str, FeatureRecord], fmt: Format) -> pa.Schema
     described = {name: _described(one, fmt) for name, one in columns.items()}
     return pa.schema(
         [_field(name, one) for name, one in columns.items()],
-        metadata={"huggingface": json.dumps({"info": {"features": described}})},
+        metadata={
+            b"huggingface": json.dumps({"info": {"features": described}}).encode(),
+            **parquet_stamp(stamp),
+        },
     )
 
 

@@ -15,6 +15,7 @@ from lerobot_pipelines.datasets.describing import Statistics
 from lerobot_pipelines.datasets.features import DEFAULT_FEATURES
 from lerobot_pipelines.datasets.members import DatasetSchema, Episode
 from lerobot_pipelines.datasets.placing import EpisodePlace
+from lerobot_pipelines.datasets.stamping import parquet_stamp
 from lerobot_pipelines.datasets.statistics import ALL_KEYS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _ROW_GROUP_EPISODES = 10
 _INDEX = "__index_level_0__"
 
 
-def tasks_parquet(tasks: Sequence[str]) -> bytes:
+def tasks_parquet(tasks: Sequence[str], stamp: int = 0) -> bytes:
     """Row i is task i; the task's text is the index of the pandas frame, as lerobot expects.
 
     The metadata is written by hand in the words of pandas 2, which every pandas reads.
@@ -57,7 +58,7 @@ def tasks_parquet(tasks: Sequence[str]) -> bytes:
     }
     schema = pa.schema(
         [("task_index", pa.int64()), (_INDEX, pa.string())],
-        metadata={"pandas": json.dumps(metadata)},
+        metadata={b"pandas": json.dumps(metadata).encode(), **parquet_stamp(stamp)},
     )
     table = pa.table([list(range(len(tasks))), list(tasks)], schema=schema)
     buffer = io.BytesIO()
@@ -76,7 +77,9 @@ def write_episodes(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(list(_fields(contents.schema)))
+    schema = pa.schema(
+        list(_fields(contents.schema)), metadata=parquet_stamp(contents.stamp) or None
+    )
     with pq.ParquetWriter(path, schema, compression="snappy", version="2.6") as writer:
         for first in range(0, len(episodes), _ROW_GROUP_EPISODES):
             rows = [

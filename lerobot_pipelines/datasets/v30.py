@@ -1,8 +1,8 @@
 """Format v3.0: many episodes per file; rows, episodes and each camera roll over on their own.
 
-Files of a camera keep their numbers for life, so a new or joined file never takes the place of one
-that readers may have open; rows and episodes are read by lerobot in the order of their paths and
-are numbered without gaps.
+A file keeps its number for life and no other ever gets it, so a new or joined file never takes the
+place of one that readers may have open or that a late writer may still touch. Rows and episodes are
+read by lerobot in the order of their paths; gaps between the numbers do not matter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from lerobot_pipelines.datasets.claims import Claims
 from lerobot_pipelines.datasets.contents import (
     Contents,
     FileKind,
@@ -31,7 +32,16 @@ from lerobot_pipelines.datasets.describing import (
 from lerobot_pipelines.datasets.features import DEFAULT_FEATURES
 from lerobot_pipelines.datasets.ledger import Packing, Totals, VideoFile
 from lerobot_pipelines.datasets.members import Episode
-from lerobot_pipelines.datasets.options import BYTES_PER_MB
+from lerobot_pipelines.datasets.numbering import (
+    DATA,
+    EPISODES,
+    folder_of,
+    next_number,
+    ordered_numbers,
+    refuse_too_many,
+    video_numbers,
+)
+from lerobot_pipelines.datasets.options import BYTES_PER_MB, Options
 from lerobot_pipelines.datasets.packing import Capacity, EpisodeId, Load, repack
 from lerobot_pipelines.datasets.placing import episode_places, later_runs, runs_of
 from lerobot_pipelines.datasets.tables import row_bytes
@@ -53,8 +63,11 @@ MAX_VIDEO_SECONDS = 1000
 MAX_EPISODES_PER_FILE = 1000  # of meta/episodes
 
 
-def packed(contents: Contents, old: Contents | None) -> Contents:
-    """The same dataset with its episodes spread over files, as little changed as possible."""
+def packed(contents: Contents, old: Contents | None, claims: Claims) -> Contents:
+    """The same dataset with its episodes spread over files, as little changed as possible.
+
+    No file gets a place that another writer may still touch, unless for the same content.
+    """
     options, fps = contents.options, contents.schema.fps
     unchanged = unchanged_episodes(contents, old)
     is_settled = (
@@ -95,22 +108,87 @@ def packed(contents: Contents, old: Contents | None) -> Contents:
             pictures,
         )
         new = [[by_id[id_] for id_ in run] for run in runs]
-        videos[camera] = _keep_numbers(new, before, files, camera, unchanged)
-    return replace(
-        contents,
-        packing=Packing(
-            data=tuple(map(len, data)), episodes=tuple(map(len, episodes)), videos=videos
-        ),
+        videos[camera] = _video_numbers(contents, new, old, files, camera, unchanged, claims)
+    packing = Packing(data=tuple(map(len, data)), episodes=tuple(map(len, episodes)), videos=videos)
+    return replace(contents, packing=_numbered(replace(contents, packing=packing), old, claims))
+
+
+def _numbered(contents: Contents, old: Contents | None, claims: Claims) -> Packing:
+    """The packing with numbers for rows and episodes, and those that come next."""
+    packing, options = contents.packing, contents.options
+    was, before = (old.packing, old.options) if old else (Packing(), options)
+    unchanged = unchanged_episodes(contents, old)
+    is_same_place = before.files_per_chunk == options.files_per_chunk
+    first = {
+        folder: next_number(was, folder, before, options)
+        for folder in (DATA, EPISODES, *map(folder_of, packing.videos))
+    }
+    data_ends = list(itertools.accumulate(packing.data))
+
+    def keeps_rows(position: int, number: int) -> bool:
+        if old is None or not is_same_place or claims.hold(_path(DATA_PATH, number, options)):
+            return False
+        if data_ends[position] <= unchanged:
+            return True
+        start = data_ends[position] - packing.data[position]
+        run = slice(start, data_ends[position])
+        return rows_identity(contents, contents.episodes[run]) == rows_identity(
+            old, old.episodes[run]
+        )
+
+    data = ordered_numbers(
+        packing.data,
+        list(zip(was.data_numbers, was.data, strict=True)),
+        keeps_rows,
+        first[DATA],
+    )
+    packing = packing.model_copy(update={"data_numbers": data})
+    unmoved = min(unchanged, _unmoved(packing, was, with_episodes=False)) if is_same_place else 0
+    episode_ends = list(itertools.accumulate(packing.episodes))
+
+    def keeps_descriptions(position: int, number: int) -> bool:
+        is_free = not claims.hold(_path(EPISODES_PATH, number, options))
+        return old is not None and is_free and episode_ends[position] <= unmoved
+
+    episodes = ordered_numbers(
+        packing.episodes,
+        list(zip(was.episodes_numbers, was.episodes, strict=True)),
+        keeps_descriptions,
+        first[EPISODES],
+    )
+    given = {DATA: data, EPISODES: episodes} | {
+        folder_of(camera): tuple(file.number for file in files)
+        for camera, files in packing.videos.items()
+    }
+    for numbers in given.values():
+        refuse_too_many(numbers, options)
+    upto = {
+        folder: max(
+            first[folder],
+            max(numbers, default=-1) + 1,
+            claims.next_number(folder, options.files_per_chunk),
+        )
+        for folder, numbers in given.items()
+    }
+    return packing.model_copy(
+        update={"episodes_numbers": episodes, "next_numbers": was.next_numbers | upto}
     )
 
 
 def unmoved_episodes(contents: Contents, before: Contents) -> int:
     """How many leading episodes lie where they lay, in files that hold no others now."""
-    new, old = contents.packing, before.packing
-    pairs = [(new.data, old.data), (new.episodes, old.episodes)]
-    found = [sum(_common(ones, others)) for ones, others in pairs]
-    for camera, files in new.videos.items():
-        found.append(sum(file.episodes for file in _common(files, old.videos.get(camera, ()))))
+    return _unmoved(contents.packing, before.packing, with_episodes=True)
+
+
+def _unmoved(new: Packing, old: Packing, *, with_episodes: bool) -> int:
+    def files(packing: Packing, kind: str) -> list[tuple[int, int]]:
+        numbers, counts = getattr(packing, f"{kind}_numbers"), getattr(packing, kind)
+        return list(zip(numbers, counts, strict=True))
+
+    kinds = ("data", "episodes") if with_episodes else ("data",)
+    found = [sum(count for _, count in _common(files(new, one), files(old, one))) for one in kinds]
+    for camera, kept in new.videos.items():
+        found.append(sum(file.episodes for file in _common(kept, old.videos.get(camera, ()))))
     return min(found)
 
 
@@ -126,13 +204,15 @@ def large_files(contents: Contents, first_episode: int = 0) -> list[LargeFile]:
             path = VIDEO_PATH.format(video_key=camera, **_place(number, chunk_files))
             identity = video_identity(run, camera)
             files.append(LargeFile(path, identity, FileKind.VIDEO, number, run, camera))
-    for number, run in later_runs(episodes, packing.data, first_episode):
-        path = DATA_PATH.format(**_place(number, chunk_files))
+    for at, run in later_runs(episodes, packing.data, first_episode):
+        number = packing.data_numbers[at]
+        path = _path(DATA_PATH, number, contents.options)
         files.append(LargeFile(path, rows_identity(contents, run), FileKind.DATA, number, run))
     described = list(later_runs(episodes, packing.episodes, first_episode))
     places = episode_places(contents, described[0][1][0].index) if described else {}
-    for number, run in described:
-        path = EPISODES_PATH.format(**_place(number, chunk_files))
+    for at, run in described:
+        number = packing.episodes_numbers[at]
+        path = _path(EPISODES_PATH, number, contents.options)
         identity = identity_of(
             str(contents.options.layout_version),
             *(f"{one.description_identity} {places[one.index]}" for one in run),
@@ -150,7 +230,7 @@ def metadata(contents: Contents, totals: Totals) -> dict[str, bytes]:
         for name in (*contents.schema.features, *DEFAULT_FEATURES)
     }
     return {
-        TASKS_PATH: tasks_parquet(contents.tasks),
+        TASKS_PATH: tasks_parquet(contents.tasks, contents.stamp),
         STATISTICS_PATH: json_bytes(statistics),
         INFO_PATH: json_bytes(_info(contents)),
     }
@@ -175,31 +255,49 @@ def _info(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _keep_numbers(
+def _video_numbers(
+    contents: Contents,
     runs: Sequence[Sequence[Episode]],
-    before: Sequence[Episode],
+    old: Contents | None,
     files: Sequence[VideoFile],
     camera: str,
     unchanged: int,
+    claims: Claims,
 ) -> tuple[VideoFile, ...]:
     """Unchanged files keep their number; the others get numbers that no file had."""
-    numbered: list[VideoFile] = []
+    options, folder = contents.options, folder_of(camera)
+    was, before = (old.packing, old.options) if old else (Packing(), options)
+
+    def is_allowed(number: int, identity: str) -> bool:
+        path = _path(VIDEO_PATH, number, options, camera)
+        return claims.allow(path, identity)
+
+    is_same_place = before.files_per_chunk == options.files_per_chunk
+    kept: list[VideoFile] = []
     end = 0
-    for new, file in zip(runs, files, strict=False):
+    for new, file in zip(runs, files if is_same_place else (), strict=False):
         end += len(new)
         if len(new) != file.episodes or end > unchanged:
             break
-        numbered.append(file)
-    old = runs_of(before, [file.episodes for file in files])[len(numbered) :]
+        # Who takes it away again is not known by what it wants there.
+        if claims.hold(_path(VIDEO_PATH, file.number, options, camera)):
+            break
+        kept.append(file)
+    episodes = old.episodes if old else ()
     known: dict[str, list[int]] = {}  # episodes of equal pictures make files of equal identity
-    for run, file in zip(old, files[len(numbered) :], strict=True):
-        known.setdefault(video_identity(run, camera), []).append(file.number)
-    fresh = itertools.count(max((file.number for file in files), default=-1) + 1)
-    for new in runs[len(numbered) :]:
-        numbers = known.get(video_identity(new, camera))
-        number = numbers.pop(0) if numbers else next(fresh)
-        numbered.append(VideoFile(number=number, episodes=len(new)))
-    return tuple(numbered)
+    if is_same_place:
+        later = runs_of(episodes, [file.episodes for file in files])[len(kept) :]
+        for run, file in zip(later, files[len(kept) :], strict=True):
+            known.setdefault(video_identity(run, camera), []).append(file.number)
+    rest = runs[len(kept) :]
+    return video_numbers(
+        [video_identity(run, camera) for run in rest],
+        [len(run) for run in rest],
+        kept,
+        known,
+        next_number(was, folder, before, options),
+        is_allowed,
+    )
 
 
 def _common(ones: Sequence[T], others: Sequence[T]) -> Sequence[T]:
@@ -212,6 +310,10 @@ def _common(ones: Sequence[T], others: Sequence[T]) -> Sequence[T]:
 
 def _ids(episodes: Sequence[Episode], counts: Sequence[int]) -> list[list[EpisodeId]]:
     return [[episode.id for episode in run] for run in runs_of(episodes, counts)]
+
+
+def _path(template: str, number: int, options: Options, camera: str = "") -> str:
+    return template.format(video_key=camera, **_place(number, options.files_per_chunk))
 
 
 def _place(number: int, files_per_chunk: int) -> dict[str, int]:

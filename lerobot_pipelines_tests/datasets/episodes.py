@@ -286,14 +286,14 @@ class CrashingStorage:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
-        if name not in ("write", "create", "upload", "copy", "delete"):
+        if name not in ("write", "create", "replace", "upload", "copy", "remove", "delete"):
             return method
 
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **options: Any) -> Any:
             if self._left <= 0:
                 raise Crash(f"{name} {arguments[-1]!r}"[:200])
             self._left -= 1
-            return method(*arguments)
+            return method(*arguments, **options)
 
         return counted
 

@@ -187,11 +187,11 @@ def test_a_writer_taken_for_dead_does_not_publish(bucket: Bucket, fmt: Format) -
         def __getattr__(self, name: str) -> Any:
             return getattr(bucket.storage, name)
 
-        def upload(self, path: Any, key: str) -> Any:
+        def replace(self, key: str, content: Any, seen: str | None) -> Any:
             if not self.overtaken:
                 self.overtaken = True
                 bucket.update(fmt)
-            return bucket.storage.upload(path, key)
+            return bucket.storage.replace(key, content, seen)
 
     with pytest.raises(Transient, match="took over"):
         bucket.update(fmt, Overtaken())  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from lerobot_pipelines.datasets.placeholder import MESSAGE, is_placeholder
 from lerobot_pipelines.datasets.verify.report import Findings
 from lerobot_pipelines.datasets.verify.view import Feature, Info
 
@@ -27,7 +28,11 @@ def read_info(root: Path, findings: Findings) -> Info | None:
     """The parsed file, or None with the finding that says why there is none."""
     path = root / "meta" / "info.json"
     try:
-        info = Info.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        if is_placeholder(data):
+            findings.error("not_a_dataset", WHERE, f"{root}: {MESSAGE}")
+            return None
+        info = Info.model_validate_json(data)
     except FileNotFoundError:
         findings.error(
             "not_a_dataset", WHERE, f"{root} has no meta/info.json: no dataset, or one being made"

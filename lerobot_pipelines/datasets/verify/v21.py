@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_pipelines.datasets.verify.report import Findings
+from lerobot_pipelines.datasets.verify.strays import check_strays
 from lerobot_pipelines.datasets.verify.totals import check_splits, check_totals
 from lerobot_pipelines.datasets.verify.view import DatasetView, Episode, Info, VideoSpan
 
@@ -43,7 +44,11 @@ def read_v21(root: Path, info: Info, findings: Findings) -> DatasetView:
     videos = len(episodes) * len(info.cameras)
     _check_count(info, "total_videos", videos, findings)
     _check_count(info, "total_chunks", -(-len(episodes) // info.chunks_size), findings)
-    return DatasetView(root, info, tasks, episodes, [episode.data_path for episode in episodes])
+    data_files = [episode.data_path for episode in episodes]
+    # lerobot 0.3.3 reads all that lies below data/, whatever info.json says of places.
+    there = {path.relative_to(root).as_posix() for path in root.glob("data/**/*.parquet")}
+    check_strays(root, there - {*data_files}, findings)
+    return DatasetView(root, info, tasks, episodes, data_files)
 
 
 def _episode(

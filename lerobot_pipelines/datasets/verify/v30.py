@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lerobot_pipelines.datasets.verify.report import Findings
+from lerobot_pipelines.datasets.verify.strays import check_strays
 from lerobot_pipelines.datasets.verify.totals import check_splits, check_totals
 from lerobot_pipelines.datasets.verify.view import DatasetView, Episode, Info, VideoSpan
 
@@ -50,7 +51,7 @@ def read_v30(root: Path, info: Info, findings: Findings) -> DatasetView:
     check_totals(info, episodes, tasks, findings)
     check_splits(info, findings)
     data_files = sorted(_names(root, "data/*/*.parquet"))
-    _check_data_files(data_files, episodes, findings)
+    _check_data_files(root, data_files, episodes, findings)
     return DatasetView(
         root, info, tasks, episodes, data_files, statistics=_read_statistics(root, findings)
     )
@@ -60,14 +61,13 @@ def _names(root: Path, pattern: str) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.glob(pattern)]
 
 
-def _check_data_files(data_files: list[str], episodes: list[Episode], findings: Findings) -> None:
+def _check_data_files(
+    root: Path, data_files: list[str], episodes: list[Episode], findings: Findings
+) -> None:
     named = {episode.data_path for episode in episodes}
     for name in sorted(named - set(data_files)):
         findings.error("missing_file", name, "episodes refer to it, but it is not there")
-    for name in data_files:
-        if name not in named:
-            # Loaders read every file they find, so its rows would shift all that follow.
-            findings.error("stray_file", name, "no episode refers to it, but loaders read it")
+    check_strays(root, set(data_files) - named, findings)
 
 
 def _read_tasks(root: Path, findings: Findings) -> list[str]:
