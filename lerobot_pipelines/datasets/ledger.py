@@ -209,7 +209,7 @@ class Ledger:
         return earlier | own
 
     def _newest(self) -> int:
-        return max(number for number, suffix in self._places() if suffix == "json")
+        return max((number for number, suffix in self._places() if suffix == "json"), default=0)
 
     def _numbers(self, folder: str) -> set[tuple[int, str]]:
         _, objects = self._storage.list_level(folder)

@@ -81,7 +81,7 @@ def take_stock(storage: Storage, root: str, ledger: Ledger, fmt: Format) -> Stan
         history = History(history.number, done, later)
     snapshot = history.done.snapshot if history.done else None
     if snapshot is None:
-        _refuse_foreign(storage, root, history)
+        _refuse_foreign(storage, root, ledger, history)
     if history.pending:
         return Standing(history.number, snapshot, info, history.pending)
     expected = snapshot.metas.get(INFO_PATH) if snapshot else None
@@ -122,13 +122,14 @@ def _in_place(history: History, info: SeenInfo) -> int:
     return 0
 
 
-def _refuse_foreign(storage: Storage, root: str, history: History) -> None:
+def _refuse_foreign(storage: Storage, root: str, ledger: Ledger, history: History) -> None:
     known = {path for intent in history.pending.values() for path in intent.writes}
     for info in storage.list(root):
         path = info.key.removeprefix(f"{root}/")
         if path.startswith(_READ_BY_LEROBOT) and path not in known:
             if path == INFO_PATH and history.pending:
                 continue  # the placeholder of one of them
+            ledger.check_still_newest(history.number)  # it may be of one who came since then
             raise Refused(
                 Reason.BAD_CONFIG,
                 f"{root} holds {path}, which is not this one's: nothing of it is touched; choose "

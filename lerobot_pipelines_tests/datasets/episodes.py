@@ -134,8 +134,7 @@ class Bucket:
         fps: int,
     ) -> EpisodeRecord:
         frames = toy_frames(rows, seed, chunk, fps)
-        frames_key = f"work/toy/episodes/{key}/aligned.parquet"
-        frames_sha256 = self._upload_frames(frames, frames_key)
+        frames_key, frames_sha256 = self._upload_frames(frames, f"work/toy/episodes/{key}")
         segments, first = [], 0
         for number, length in enumerate(rows):
             videos = {
@@ -172,12 +171,14 @@ class Bucket:
             checks=(),
         )
 
-    def _upload_frames(self, frames: AlignedFrames, key: str) -> str:
+    def _upload_frames(self, frames: AlignedFrames, folder_key: str) -> tuple[str, str]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "aligned.parquet"
             write_frames(frames, path)
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            key = f"{folder_key}/aligned-{sha256[:12]}.parquet"
             self.storage.upload(path, key)
-            return hashlib.sha256(path.read_bytes()).hexdigest()
+            return key, sha256
 
     def _upload_video(
         self,

@@ -336,7 +336,7 @@ def test_rows_that_are_not_the_records_are_transient_and_leave_the_dataset(
     before = content(bucket.root(fmt))
     record = bucket.put("b", seed=2)
     bucket.storage.write(record.frames_key, b"being written again")
-    with pytest.raises(Transient, match=r"aligned\.parquet"):
+    with pytest.raises(Transient, match="aligned-"):
         bucket.update(fmt)
     bucket.put("b", seed=2)
     assert bucket.update(fmt).added == ("b",)
