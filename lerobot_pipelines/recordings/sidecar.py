@@ -11,6 +11,7 @@ from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
 from lerobot_pipelines.errors import ContentChanged
 from lerobot_pipelines.intake import Intake, IntakeCode, IntakeEntry
 from lerobot_pipelines.model import Fault
+from lerobot_pipelines.recordings import lfs
 from lerobot_pipelines.recordings.printable import Cleaner
 from lerobot_pipelines.recordings.task_text import task_texts
 from lerobot_pipelines.recordings.text_decoding import decode
@@ -94,6 +95,8 @@ def _read(path: Path, shown: str, intake: Intake, limits: LimitsConfig) -> Any:
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise ValueError(f"it is larger than {_MAX_BYTES >> 20} MiB")
+    if lfs.is_pointer(data):
+        raise ValueError(f"it is a git-lfs pointer; {lfs.REMEDY}")
     decoded = decode(data)
     try:
         # NaN is no JSON, and would be none in what is made of it.

@@ -27,7 +27,6 @@ from lerobot_pipelines.suggestions.words import (
 if TYPE_CHECKING:
     from lerobot_pipelines.recordings.ros.message_types import Leaf
 
-RAW_DEPTH = frozenset({"16UC1", "32FC1"})
 # Fewer samples show neither a rate nor a way.
 MIN_SAMPLES = 5
 # Slower than this nothing follows a robot's motion.
@@ -124,8 +123,10 @@ def _picture_kind(report: StreamReport) -> tuple[Kind, str]:
     if report.count < 2:
         told = "no picture" if not report.count else "a single picture"
         return Kind.UNUSABLE, f"it holds {told}"
-    if encoding in RAW_DEPTH or (encoding == "png" and is_about_depth):
+    if report.details.get("is_depth"):
         return Kind.DEPTH, ""
+    if problem := report.details.get("problem"):
+        return Kind.UNUSABLE, str(problem)
     if is_about_depth and encoding == "mono16":
         return (
             Kind.UNUSABLE,

@@ -79,7 +79,7 @@ def losses_of(
     streams = set(recording.streams)
     for entry in warnings_of(intake):
         if entry.stream in empty:
-            cameras[entry.stream] = entry.message
+            cameras.setdefault(entry.stream, entry.message)  # the reader's own words come first
         elif entry.stream and entry.stream not in streams:
             if has_word(_described(recording, entry), CAMERA_WORDS):
                 cameras[entry.stream] = entry.message

@@ -42,3 +42,16 @@ def test_a_video_that_is_a_pointer_says_so(tmp_path: Path) -> None:
     stamps.rename(tmp_path / "images/block/episode_1/cam/stamps.parquet")
     with pytest.raises(Refused, match=r"video\.mp4 is a git-lfs pointer"):
         folder.open(config())
+
+
+def test_pictures_and_metadata_that_are_pointers_say_so(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.arm("left")
+    for path in folder.camera("cam", 30):
+        path.write_bytes(POINTER)
+    (tmp_path / "joints/block/episode_1/metadata.json").write_bytes(POINTER)
+    with pytest.raises(Refused, match=r"30 lfs_pointer.*`git lfs pull`"):
+        folder.open(config())
+    told = [entry.message for entry in folder.open().intake]
+    assert any("no picture of" in one and "git lfs pull" in one for one in told)
+    assert any("metadata.json" in one and "git lfs pull" in one for one in told)

@@ -74,7 +74,7 @@ def test_what_is_no_joint_and_no_picture_of_use_is_left_out_with_its_reason() ->
 
 def test_depth_is_kept_metric_and_makes_no_rows() -> None:
     _, config = suggested(
-        stream("/head/depth/image_raw", encoding="16UC1"),
+        stream("/head/depth/image_raw", encoding="16UC1", is_depth=True),
         stream("/wrist/image_raw/compressed", encoding="jpeg"),
         stream("/joint_states"),
     )
