@@ -16,9 +16,10 @@ import numpy as np
 
 from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig
 from lerobot_pipelines.errors import Reason, Refused
+from lerobot_pipelines.recordings.arrow_values import columns_of
 from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.limits import require_table
-from lerobot_pipelines.recordings.parquet_file import ParquetFile, columns_of
+from lerobot_pipelines.recordings.parquet_file import ParquetFile
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,17 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lerobot_pipelines.config.schema import DEFAULT_LIMITS, LimitsConfig, StreamConfig
 from lerobot_pipelines.errors import ContentChanged, Reason, Refused
 from lerobot_pipelines.model import Stamps, Vectors
+from lerobot_pipelines.recordings.arrow_values import (
+    columns_of,
+    numbers_of,
+    side_by_side,
+    stamps_of_moments,
+)
 from lerobot_pipelines.recordings.chronology import Chronology, put_in_order
 from lerobot_pipelines.recordings.columns import (
-    Column,
     ColumnKind,
     Selection,
     stamp_column,
@@ -25,7 +29,7 @@ from lerobot_pipelines.recordings.columns import (
 from lerobot_pipelines.recordings.layout import CSV_SUFFIX
 from lerobot_pipelines.recordings.lfs import pointer_fault
 from lerobot_pipelines.recordings.limits import require_table
-from lerobot_pipelines.recordings.stamps import Numbers, stamps_of_numbers
+from lerobot_pipelines.recordings.stamps import stamps_of_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,13 +94,13 @@ class ParquetFile:
         )
         table = self._table([time.name, *selection.names])
         if time.kind is ColumnKind.MOMENT:
-            stamps, usable = _stamps_of_moments(table.column(time.name))
+            stamps, usable = stamps_of_moments(table.column(time.name))
             unit = "datetime"
         else:
-            numbers = _numbers(table.column(time.name))
+            moments = numbers_of(table.column(time.name))
             what = f'{self.shown}, column "{time.name}"'
-            stamps, unit, usable = stamps_of_numbers(numbers, unit, what, fallback=named_unit)
-        values, names, regular = _side_by_side(table, selection)
+            stamps, unit, usable = stamps_of_numbers(moments, unit, what, fallback=named_unit)
+        values, names, regular = side_by_side(table, selection)
         finite = np.isfinite(values).all(axis=1)
         kept = np.flatnonzero(usable & regular & finite)
         in_time = put_in_order(stamps[kept])
@@ -132,12 +136,12 @@ class ParquetFile:
                 "of columns, or its last line has no end; write it again",
             )
         if time.kind is ColumnKind.MOMENT:
-            stamps, usable = _stamps_of_moments(column)
+            stamps, usable = stamps_of_moments(column)
             unit = "datetime"
         else:
             what = f'{self.shown}, column "{time.name}"'
             stamps, unit, usable = stamps_of_numbers(
-                _numbers(column), unit, what, fallback=named_unit
+                numbers_of(column), unit, what, fallback=named_unit
             )
         if not usable.all():
             raise Refused(Reason.BAD_STAMPS, f"{self.shown} has rows without a moment")
@@ -220,97 +224,6 @@ def _used(selection: Selection, elements: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that a slice leaves any element of."""
     left = {*elements, *(name.rpartition("_")[0] for name in elements)}
     return tuple(name for name in selection.names if name in left)
-
-
-def columns_of(schema: pa.Schema) -> Iterator[Column]:
-    import pyarrow.types as types
-
-    numeric = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
-
-    def leaves(name: str, kind: Any) -> Iterator[Column]:
-        if types.is_struct(kind):
-            for field in kind:
-                yield from leaves(f"{name}.{field.name}", field.type)
-        elif any(is_kind(kind) for is_kind in numeric):
-            yield Column(name, ColumnKind.NUMBER)
-        elif types.is_timestamp(kind):
-            yield Column(name, ColumnKind.MOMENT)
-        elif _is_list(kind) and (
-            types.is_integer(kind.value_type) or types.is_floating(kind.value_type)
-        ):
-            yield Column(name, ColumnKind.LIST)
-        else:
-            yield Column(name, ColumnKind.OTHER)
-
-    for field in schema:
-        yield from leaves(field.name, field.type)
-
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
-def _numbers(column: pa.ChunkedArray) -> Numbers:
-    """Integers stay integers (float64 would lose nanoseconds) unless some are missing."""
-    import pyarrow as pa
-    import pyarrow.types as types
-
-    if types.is_integer(column.type) and column.null_count == 0:
-        return cast(Numbers, column.cast(pa.int64(), safe=False).to_numpy())
-    if types.is_integer(column.type):
-        # 0 is no moment of this century, nor is the smallest integer with a unit given.
-        filled = column.cast(pa.int64(), safe=False).fill_null(np.iinfo(np.int64).min)
-        return cast(Numbers, filled.to_numpy())
-    if types.is_float32(column.type) or types.is_float16(column.type):
-        return cast(Numbers, column.cast(pa.float32()).to_numpy())
-    return cast(Numbers, column.cast(pa.float64(), safe=False).to_numpy())
-
-
-def _stamps_of_moments(column: pa.ChunkedArray) -> tuple[Stamps, NDArray[np.bool_]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    usable = pc.is_valid(column).to_numpy().astype(np.bool_)
-    moments = column.cast(pa.timestamp("ns", column.type.tz), safe=False)
-    return moments.cast(pa.int64()).fill_null(0).to_numpy(), usable
-
-
-def _side_by_side(
-    table: pa.Table, selection: Selection
-) -> tuple[Vectors, tuple[str, ...], NDArray[np.bool_]]:
-    """The selected values (n, d), their names, and which rows have the usual length."""
-    blocks: list[Vectors] = []
-    names: list[str] = []
-    regular = np.ones(table.num_rows, np.bool_)
-    for name in selection.names:
-        column = table.column(name)
-        block, has_usual_length = _block(column)
-        blocks.append(block)
-        regular &= has_usual_length
-        elements = range(block.shape[1])
-        names += [f"{name}_{i}" for i in elements] if _is_list(column.type) else [name]
-    values = np.concatenate(blocks, axis=1)[:, selection.elements]
-    return values, tuple(names[selection.elements]), regular
-
-
-def _block(column: pa.ChunkedArray) -> tuple[Vectors, NDArray[np.bool_]]:
-    """A column as (n, d) float64, and which rows have the usual length. Nulls are NaN."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not _is_list(column.type):
-        values = column.cast(pa.float64(), safe=False).to_numpy()
-        return values.reshape(-1, 1), np.ones(len(values), np.bool_)
-    lengths = pc.list_value_length(column).fill_null(-1).to_numpy()
-    there = lengths[lengths >= 0]
-    width = int(np.bincount(there).argmax()) if len(there) else 0
-    regular = lengths == width
-    flat = pc.list_flatten(column.filter(pa.array(regular)))
-    block = np.full((len(lengths), width), np.nan)
-    block[regular] = flat.cast(pa.float64(), safe=False).to_numpy().reshape(-1, width)
-    return block, regular
 
 
 def _corrupt(path: Path, shown: str, error: Exception) -> Refused:
