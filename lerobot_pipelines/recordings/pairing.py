@@ -39,7 +39,7 @@ class Pairing:
 def pair(times_ns: Stamps, stamps: Stamps) -> Pairing | None:
     """The pairs of pictures at ``times_ns`` of the video with ``stamps``; None if it is not known.
 
-    Of even times, it is taken that the longer list is complete at its ends.
+    Of even times, it is taken that the longer list is complete; one with a hole is not.
 
     The times are strictly increasing. As many of both are paired in their order.
     """
@@ -132,9 +132,12 @@ def _matched(few: Stamps, many: Stamps, *, holes_tell: bool) -> Places | None:
     error, places = fits[0]
     if len(fits) > 1 and fits[1][0] < _AHEAD * max(error, period / 1000):
         return None
-    # Even times without a hole fit anywhere: only uneven ones are known again.
-    uneven = float(np.abs(np.diff(few) - period).max())
-    has_holes = holes_tell and places[-1] - places[0] + 1 > len(places)
+    # Times on an even grid fit anywhere, holes or not, unless the other list has none: uneven ones
+    # are known again.
+    steps = np.diff(few)
+    uneven = float(np.abs(steps - np.rint(steps / period) * period).max())
+    is_complete = not np.any(_steps(many) > 1 + _JUMP)
+    has_holes = holes_tell and is_complete and places[-1] - places[0] + 1 > len(places)
     return places if has_holes or uneven > _AHEAD * max(error, period / 1000) else None
 
 

@@ -30,7 +30,7 @@ def _times(kind: str, kept: Sequence[int], taken: Sequence[int], rate: int) -> l
     return [round((taken[k] - taken[kept[0]]) / 1e6) * 10**6 for k in kept]  # ms, as in Matroska
 
 
-@settings(max_examples=400)
+@settings(max_examples=500)
 @given(
     st.sampled_from(["restamped", "counted", "clock"]),
     st.integers(4, 60),
