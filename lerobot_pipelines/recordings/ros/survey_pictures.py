@@ -7,7 +7,7 @@ from typing import Any
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.intake import IntakeCode
 from lerobot_pipelines.pictures import UnreadablePicture, Verdict, read_picture_header
-from lerobot_pipelines.recordings.ros import pictures
+from lerobot_pipelines.recordings.ros import picture_looks, pictures
 from lerobot_pipelines.recordings.ros.batch import Batch, Decoded
 from lerobot_pipelines.recordings.ros.blocks import Flags
 from lerobot_pipelines.recordings.ros.findings import Findings
@@ -27,7 +27,7 @@ class PictureContent(Content):
         self._findings = findings
         self._details = findings.details
         self._max_pixels = max_pixels
-        self._looks: set[pictures.Look] = set()
+        self._looks: set[picture_looks.Look] = set()
         self._kinds: set[tuple[Any, ...]] = set()  # encodings and sizes met
         self._awaits_key_frame = True  # video: nothing before it, or after a loss, can be shown
         self._before_key_frame = 0
@@ -39,7 +39,7 @@ class PictureContent(Content):
         return len(self._looks)
 
     def ways(self, batch: Batch) -> list[Way]:
-        return [Way(pictures.sound(batch, self._looks))] if self._looks else []
+        return [Way(picture_looks.sound(batch, self._looks))] if self._looks else []
 
     def take_many(self, batch: Batch, part: slice, layout: Layout | None) -> Flags | None:
         return None
@@ -51,6 +51,8 @@ class PictureContent(Content):
         found: pictures.Content | None = None
         # Of other systems' messages the picture lies anywhere, or in base64.
         verdict = self._where_it_lies(lazy) if codec.has_layout else None
+        if verdict is not None and not verdict.fault:
+            return True
         try:
             if verdict is None:
                 found = pictures.content(lazy.get(), self._max_pixels)
@@ -71,18 +73,22 @@ class PictureContent(Content):
         if verdict.fault:
             self._lost(where, verdict)
             return False
-        self._learn(codec, lazy, found, verdict.encoding)
+        if codec.has_layout:
+            self._learn(lazy, found, verdict.encoding)
         return True
 
     def _where_it_lies(self, lazy: Decoded) -> Verdict | None:
         """The verdict on a message like those before it, without decoding it."""
         encoding = str(self._details.get("encoding", ""))
+        if any(look.fits(lazy.message) for look in self._looks):
+            return Verdict(encoding)
         if encoding in pictures.VIDEO_ENCODINGS:
             # A packet has no end of its own to look at.
             return None if self._awaits_key_frame else Verdict(encoding)
-        if any(look.fits(lazy.message) for look in self._looks):
-            return Verdict(encoding)
-        return pictures.verdict_of(lazy.message, encoding)
+        verdict = picture_looks.verdict_of(lazy.message, encoding)
+        if verdict is not None and not verdict.fault:
+            self._learn(lazy, None, encoding)
+        return verdict
 
     def _lost(self, where: str, verdict: Verdict) -> None:
         if verdict.detail:
@@ -90,11 +96,9 @@ class PictureContent(Content):
             self._findings.last_error = self._last_detail = verdict.detail
         self._findings.lost(where, verdict.fault)
 
-    def _learn(
-        self, codec: Codec, lazy: Decoded, found: pictures.Content | None, encoding: str
-    ) -> None:
-        if codec.has_layout and len(self._looks) < _MAX_LOOKS:
-            look = pictures.look_of(lazy.message, found, encoding)
+    def _learn(self, lazy: Decoded, found: pictures.Content | None, encoding: str) -> None:
+        if len(self._looks) < _MAX_LOOKS:
+            look = picture_looks.look_of(lazy.message, found, encoding)
             if look is not None:
                 self._looks.add(look)
 
