@@ -204,6 +204,7 @@ def large(kind: str, width: int, height: int) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @given(st.sampled_from(["JPEG", "PNG", "BMP", "PPM"]), st.integers(0, 65535), st.integers(0, 65535))
 @settings(max_examples=60)
 def test_a_size_that_the_bytes_cannot_hold_is_never_decoded(
