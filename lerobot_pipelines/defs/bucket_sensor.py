@@ -192,7 +192,9 @@ class _Evaluation:
         """Those that have no verdict to this day, and whose pause is over."""
         wanted = []
         until_s = time.monotonic() + LOST_BUDGET_S
-        for sighting in look_at_all(self.workspace, keys, time.time_ns(), run_length=RUN_LENGTH):
+        for sighting in look_at_all(
+            self.workspace, keys, time.time_ns(), run_length=RUN_LENGTH, until_s=until_s
+        ):
             self.found.looked_at += 1
             if sighting.error is not None or sighting.waiting is not None:
                 self.cursor.lost[sighting.partition] = now_s + lost_runs.PAUSE_S
@@ -205,8 +207,6 @@ class _Evaluation:
                     self.cursor.lost[sighting.partition] = due_s
                 else:
                     wanted.append((sighting, attempts))
-            if time.monotonic() > until_s:
-                break
         return wanted
 
     def _show_lost(self) -> None:
@@ -259,7 +259,11 @@ class _Evaluation:
         """One at least, whatever the time; ``unsettled`` ones have no place in the turn."""
         cursor = self.cursor
         known = look_at_all(
-            self.workspace, keys, time.time_ns(), lambda key: cursor.content_of(encode_key(key))
+            self.workspace,
+            keys,
+            time.time_ns(),
+            lambda key: cursor.content_of(encode_key(key)),
+            until_s=until_s,
         )
         for sighting in known:
             if len(wanted) >= self._left:
@@ -272,8 +276,6 @@ class _Evaluation:
             else:
                 cursor.after_known = sighting.key
             self._judge(sighting, is_new, wanted)
-            if time.monotonic() > until_s:
-                break
 
     def _judge(self, sighting: Sighting, is_new: bool, wanted: list[Sighting]) -> None:
         found, cursor = self.found, self.cursor

@@ -49,7 +49,9 @@ def wished(
     if not free:
         cursor.after_wish = turn[-1]
     until_s = time.monotonic() + LOOKING_BUDGET_S
-    for sighting in look_at_all(workspace, free, time.time_ns(), run_length=RUN_LENGTH):
+    for sighting in look_at_all(
+        workspace, free, time.time_ns(), run_length=RUN_LENGTH, until_s=until_s
+    ):
         cursor.after_wish = sighting.key
         if sighting.error is None and sighting.waiting is None:
             yield (
@@ -60,8 +62,6 @@ def wished(
                     tags=episode_tags(workspace.config, sighting),
                 ),
             )
-        if time.monotonic() > until_s:
-            break
 
 
 def _run_key(dataset: str, key: str, wish: str) -> str:

@@ -6,10 +6,13 @@ the facts mean is decided in ``episode_state``.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -104,6 +107,7 @@ def look_at_all(
     settled: Mapping[str, Verdict] = MappingProxyType({}),
     run_length: int = RUN_LENGTH,
     damaged: Mapping[str, str] = MappingProxyType({}),
+    until_s: float = math.inf,
 ) -> Iterator[Sighting]:
     """Sightings in the order of the keys; a caller that stops early costs a few runs at most.
 
@@ -111,23 +115,27 @@ def look_at_all(
     verdicts that need not be read at all, see ``settled_by_ledger``. Keys beside one another in the
     bucket should be so here: what they cost is shared. ``run_length``: how many one thread looks
     at, one after the other. ``damaged``: what is missing of an episode that was converted, see
-    ``health.artifact_damages``.
+    ``health.artifact_damages``. ``until_s`` (``time.monotonic()``): when it is over, what is under
+    way is ended, one sighting at least, and those behind are left out.
     """
     look = _Look(workspace, now_ns, known, settled, damaged, versions_of(workspace.config))
     pool = ThreadPoolExecutor(LOOK_THREADS)
-    ahead: deque[Future[list[Sighting]]] = deque()
+    ahead: deque[tuple[int, Future[list[Sighting]]]] = deque()
     try:
         for start in range(0, len(keys), run_length):
-            ahead.append(pool.submit(_look_at_run, look, keys[start : start + run_length]))
-            if len(ahead) > LOOK_THREADS:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+            some = keys[start : start + run_length]
+            ahead.append((len(some), pool.submit(_look_at_run, look, some, until_s)))
+            while len(ahead) > LOOK_THREADS or (ahead and start + run_length >= len(keys)):
+                asked, found = ahead.popleft()
+                yield from found.result()
+                if len(found.result()) < asked:
+                    return  # those behind must not be taken for looked at
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _look_at_run(look: _Look, keys: Sequence[str]) -> list[Sighting]:
+def _look_at_run(look: _Look, keys: Sequence[str], until_s: float) -> list[Sighting]:
+    """In the order of the keys, up to the first that the time was too short for."""
     found: dict[str, Sighting] = {}
     workspace = look.workspace
     for key, listing in look_at_many(workspace.storage, workspace.config, keys):
@@ -138,7 +146,9 @@ def _look_at_run(look: _Look, keys: Sequence[str]) -> list[Sighting]:
         except Exception as error:
             # One unreadable folder must not hide the others; the caller reports it.
             found[key] = Sighting(key, encode_key(key), state=_unseen(error), error=_told(error))
-    return [found[key] for key in keys]
+        if time.monotonic() > until_s and keys[0] in found:
+            break
+    return [found[key] for key in takewhile(found.__contains__, keys)]
 
 
 def _sighting(look: _Look, key: str, listing: Listing) -> Sighting:

@@ -29,6 +29,7 @@ from lerobot_pipelines.pipeline import known_failures
 from lerobot_pipelines.pipeline.artifacts import FailureRecord, episode_keys, write_artifact
 from lerobot_pipelines.pipeline.keys import encode_key
 from lerobot_pipelines.pipeline.retries import list_retries
+from lerobot_pipelines.pipeline.sightings import look_at_all
 from lerobot_pipelines.pipeline.workspace import Workspace, open_workspace
 from lerobot_pipelines_tests.defs.bucket import Bucket
 from lerobot_pipelines_tests.defs.daemon import Daemon, partitions_of
@@ -234,3 +235,17 @@ def test_a_bucket_full_of_unreadable_folders_is_told_in_few_lines(
     report: list[str] = []
     rescan.evaluate(bucket.workspace, instance, report, seed="1")
     assert len(report) <= rescan.MOST_NAMED + 2
+
+
+def test_looks_that_are_out_of_time_end_after_a_beginning_that_is_whole(flood: Flood) -> None:
+    """The first key is always among them, so that every call comes to something."""
+    keys = [f"block/{name}" for name in ("a", "a-b", "a.b", "b")] + [
+        f"block/episode_{number:03d}" for number in range(60)
+    ]
+    flood.fill(flood.put, keys)
+    left, calls = list(keys), 0
+    while left:
+        seen = [one.key for one in look_at_all(flood.workspace, left, time.time_ns(), until_s=0.0)]
+        assert seen and seen == left[: len(seen)]
+        left, calls = left[len(seen) :], calls + 1
+    assert calls > 10
