@@ -17,7 +17,7 @@ import numpy as np
 from lerobot_pipelines.alignment.search import Indices
 from lerobot_pipelines.config.schema import FilterConfig
 from lerobot_pipelines.errors import Reason, Refused
-from lerobot_pipelines.model import ClockStep, Picture, Recording, Stamps, Stream, Vectors
+from lerobot_pipelines.model import Clock, ClockStep, Picture, Recording, Stamps, Stream, Vectors
 from lerobot_pipelines.periods import steady_rate_hz
 from lerobot_pipelines.recordings.chronology import JITTER_NS, MAX_STEPS
 from lerobot_pipelines.recordings.chronology_report import described, elapsed_s
@@ -122,7 +122,7 @@ def refuse_steps(
             stream,
             found.steps[0],
             f"{others}; the two sides are of different times: gap_policy: split makes an episode "
-            f"of each, or another clock may not have been set{drop}",
+            f"of each{_other_clock(stream)}{drop}",
         )
 
 
@@ -191,8 +191,8 @@ class _Cutter:
                 self.recording,
                 self.streams[shown_by],
                 self.left[shown_by][0],
-                f", but not that of {name}: {stop - first} of its samples may be of either side. "
-                "Another clock (receive instead of header, or the reverse) may not have been set",
+                f", but not that of {name}: {stop - first} of its samples may be of either side"
+                + _other_clock(self.streams[shown_by]),
             )
         return begin + first
 
@@ -210,6 +210,14 @@ def _refusal(recording: Recording, stream: Stream, step: ClockStep, text: str) -
         size_ms=step.size_ns / 1e6,
         steps=len(stream.steps),
     )
+
+
+def _other_clock(stream: Stream) -> str:
+    """What may help besides, of messages with two stamps."""
+    if stream.clock is Clock.FILE:
+        return ""
+    other = Clock.RECEIVE if stream.clock is Clock.HEADER else Clock.HEADER
+    return f"; the {other} clock may not have been set"
 
 
 def _period_ns(stamps: Stamps) -> float:

@@ -66,15 +66,21 @@ class Chronology:
     several_sources: bool = False
 
 
-def put_in_order(stamps: Stamps) -> Chronology:
-    """The chronology of stamps (n,) in recording order, ns."""
+def put_in_order(stamps: Stamps, jumps: Positions | None = None) -> Chronology:
+    """The chronology of stamps (n,) in recording order, ns.
+
+    ``jumps`` are positions from which on the clock is known to be another (``other_clock``).
+    """
     differences = np.diff(stamps)
     backwards = int(np.count_nonzero(differences < 0))
-    if not backwards and not (differences > LONGEST_PAUSE_NS).any():
+    known = [] if jumps is None else jumps.tolist()
+    if not backwards and not known and not (differences > LONGEST_PAUSE_NS).any():
         order = np.flatnonzero(np.concatenate(([True], differences > 0))[: len(stamps)])
         return Chronology(order, repeated=len(stamps) - len(order))
     search = _Search(stamps)
     search.run()
+    if not search.several_sources:
+        search.starts = sorted({*search.starts, *known})
     return search.result(backwards)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lerobot_pipelines.model import Clock, Stamps
 from lerobot_pipelines.recordings.clock_figures import DETAILS_KEY, measure_clocks
+from lerobot_pipelines.recordings.other_clock import jumps_ahead
 
 NO_STAMP = np.iinfo(np.int64).min
 
@@ -17,6 +19,7 @@ class StreamClock(NamedTuple):
     clock: Clock  # the one in use
     unstamped: int  # messages whose header is empty while others' are not
     details: dict[str, Any]  # clocks (see clock_figures), skew_ms, clock_fallback
+    jumps: NDArray[np.int64] | None = None  # where that clock was set ahead, see ``other_clock``
 
 
 def stamps_by(wanted: Clock, receive: Stamps, headers: Stamps) -> StreamClock:
@@ -40,10 +43,12 @@ def stamps_by(wanted: Clock, receive: Stamps, headers: Stamps) -> StreamClock:
             "max": round(high, 3),
         }
     if wanted is not Clock.HEADER:
-        return StreamClock(receive, Clock.RECEIVE, 0, details)
+        jumps = jumps_ahead(receive, headers) if stamped.all() else None
+        return StreamClock(receive, Clock.RECEIVE, 0, details, jumps)
     if not len(delays):
         if len(receive):
             details["clock_fallback"] = "messages have no header stamp"
         return StreamClock(receive, Clock.RECEIVE, 0, details)
     stamps = np.where(stamped, headers, receive - np.int64(np.median(delays)))
-    return StreamClock(stamps, Clock.HEADER, int(np.count_nonzero(~stamped)), details)
+    jumps = jumps_ahead(headers, receive) if stamped.all() else None
+    return StreamClock(stamps, Clock.HEADER, int(np.count_nonzero(~stamped)), details, jumps)

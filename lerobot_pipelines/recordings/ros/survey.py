@@ -188,7 +188,7 @@ class Survey:
         self.clock = clocked.clock
         self.details.update(clocked.details)
         faults.add(name, "whole stream", "zero_stamp", clocked.unstamped)
-        in_time = put_in_order(clocked.stamps)
+        in_time = put_in_order(clocked.stamps, clocked.jumps)
         if in_time.backwards:
             self.details["non_monotonic"] = in_time.backwards
         faults.add(name, "whole stream", "duplicate_stamp", in_time.repeated)
