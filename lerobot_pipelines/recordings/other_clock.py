@@ -33,9 +33,9 @@ def jumps_ahead(used: Stamps, other: Stamps) -> NDArray[np.int64]:
         return none
     steps = np.diff(used)
     ahead = steps - np.diff(other)
-    usual = _SHARE_OF_JUMPS * np.percentile(np.abs(ahead), 90)
-    if not (ahead > max(_MIN_JUMP_NS, usual)).any() or (rate := steady_rate_hz(used)) is None:
+    if not (ahead > _MIN_JUMP_NS).any() or (rate := steady_rate_hz(used)) is None:
         return none
+    usual = _SHARE_OF_JUMPS * np.percentile(np.abs(ahead), 90)
     # The other clock may have been set back instead: then this one has not moved.
     own = steps - NS_PER_S / rate > ahead / 2
     candidates = np.flatnonzero((ahead > max(_MIN_JUMP_NS, usual)) & own) + 1
