@@ -23,7 +23,9 @@ _LONGEST_TRANSPORT_MS = 250.0
 _ANOTHER_ORIGIN_MS = 3_600_000.0
 # A fifth of a second's drift per recording is another clock; less than this nobody sees.
 _DRIFT_MS = 20.0
-_UNSTAMPED_SHARE = 0.05
+# A message without a stamp is given reception less the usual delay, which is still better than
+# reception for all; where most have none, that delay is hardly known.
+_UNSTAMPED_SHARE = 0.5
 _REPEATED_SHARE = 0.05
 _BURSTS = 0.1
 
@@ -56,6 +58,15 @@ def choose_clock(stream: StreamReport) -> ClockChoice:
     if against is not None:
         doubtful = figures.unstamped < figures.messages
         return ClockChoice(Clock.RECEIVE, against, figures.receive_rate_hz, doubtful)
+    if figures.unstamped:
+        return ClockChoice(
+            Clock.HEADER,
+            f"{figures.unstamped} of its {figures.messages} messages have a header stamp of zero "
+            "and are placed by reception less the usual delay; the others lie "
+            f"{figures.offset_ms:.1f} ms before reception",
+            figures.header_rate_hz,
+            doubtful=True,
+        )
     if figures.burst_share > _BURSTS:
         return ClockChoice(
             Clock.HEADER,

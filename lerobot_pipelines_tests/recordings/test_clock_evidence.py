@@ -47,7 +47,7 @@ def test_a_sensor_that_stamps_before_reception_is_believed() -> None:
     ("headers", "said"),
     [
         (np.zeros(200, np.int64), "no header stamp"),
-        (np.where(np.arange(200) % 7 == 3, 0, stamps(25)), "29 of its 200 messages"),
+        (np.where(np.arange(200) % 7 == 3, stamps(25), 0), "171 of its 200 messages"),
         (stamps(25) + 600 * MS, "580.0 ms after reception"),
         (stamps(25) - 600 * MS, "620.0 ms before reception"),
         (stamps(25) - T0 + 1_312_000_000_000, "another origin"),
@@ -59,6 +59,14 @@ def test_a_header_clock_that_cannot_be_is_not_suggested(headers: Stamps, said: s
     choice = choose_clock(report(stamps(25) + 20 * MS, headers))
     assert choice.clock is Clock.RECEIVE
     assert said in choice.evidence
+    assert choice.rate_hz == pytest.approx(25)
+
+
+def test_a_few_stamps_of_zero_leave_the_header_the_better_clock() -> None:
+    taken = stamps(25)
+    choice = choose_clock(report(taken + 20 * MS, np.where(np.arange(200) % 7 == 3, 0, taken)))
+    assert choice.clock is Clock.HEADER and choice.doubtful
+    assert "29 of its 200 messages" in choice.evidence
     assert choice.rate_hz == pytest.approx(25)
 
 
