@@ -28,7 +28,7 @@ from lerobot_pipelines.model import EpisodeSource, Fault, Stamps, Stream, Vector
 from lerobot_pipelines.recordings.ros.container import Rows
 
 # Of this module's files; another number makes all of them unknown.
-_FORMAT = 3
+_FORMAT = 4
 _SUFFIX = ".npz"
 
 # All kept passes together; the least recently used go first. One of a 10 GB bag has some 60 MB.

@@ -69,6 +69,11 @@ class Codec(Protocol):
         ...
 
     @property
+    def frame_offset(self) -> int | None:
+        """Where the header's frame_id begins, if messages begin with a header."""
+        ...
+
+    @property
     def is_ros1(self) -> bool:
         """Whether messages are packed as ROS1 does; else plain CDR."""
         ...
@@ -137,6 +142,12 @@ class RosCodec:
     @property
     def definitions(self) -> Any:
         return self._store.fielddefs
+
+    @property
+    def frame_offset(self) -> int | None:
+        if self._stamp_offset is None or self._definition.fields[0][1][1] != _HEADER:
+            return None
+        return self._stamp_offset + 8
 
     @property
     def has_stamp(self) -> bool:

@@ -62,6 +62,7 @@ class PlainCodec(Codec):
     """What such codecs have in common: messages are decoded one by one."""
 
     has_layout = False
+    frame_offset: int | None = None
     is_ros1 = False
     definitions: Any = None
 

@@ -35,6 +35,7 @@ from lerobot_pipelines.recordings.ros.plan import (
 from lerobot_pipelines.recordings.ros.stream_joints import NotAStream
 from lerobot_pipelines.recordings.ros.survey import Survey
 from lerobot_pipelines.recordings.ros.tally import Faults
+from lerobot_pipelines.recordings.ros.unused import TopicUse, unused_in_topics, unused_topics
 from lerobot_pipelines.recordings.ros.walk import walk
 from lerobot_pipelines.recordings.rows import AlignedRows
 
@@ -100,7 +101,8 @@ class BagRecording(AlignedRows):
         )
         self._early_faults = (*faults, *file.faults, *plan.faults)
         self._late_faults = Faults()
-        self._early_intake = tuple(intake)
+        unused = unused_topics(self.topics, plan.streams, configured=config is not None)
+        self._early_intake = (*intake, *unused)
         self._late_intake = Intake()
         self._plans = {entry.name: entry for entry in plan.streams}
         self._unread = dict(self._plans)
@@ -185,13 +187,17 @@ class BagRecording(AlignedRows):
                 )
         if surveys:
             walk(self._file, surveys)
+        uses: list[TopicUse | None] = []
         while surveys:
             survey = surveys.pop(0)  # what it collected is let go of before the next is finished
             with self._left_out(survey.plan):
                 parts = survey.parts(self._file.index.stamps)
                 self._replace(survey.plan, [part.plan for part in parts])
                 for part in parts:
-                    self._found[part.plan.name] = self._finish(part)
+                    with self._left_out(part.plan):
+                        self._found[part.plan.name] = self._finish(part)
+                        uses.append(part.use())
+        self._late_intake.extend(unused_in_topics(filter(None, uses)))
 
     def _replace(self, plan: StreamPlan, parts: Sequence[StreamPlan]) -> None:
         """Streams that turn out to be in one topic take its place."""

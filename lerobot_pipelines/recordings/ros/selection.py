@@ -7,20 +7,20 @@ messages are known. Slices then count in the order of the columns, not of the me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_pipelines.recordings.ros.fields import (
-    FieldError,
-    Path,
-    Values,
-    flatten,
-    is_message,
-    value_fields,
+from lerobot_pipelines.recordings.ros.fields import FieldError, Path, Values, flatten
+from lerobot_pipelines.recordings.ros.message_names import (
+    NAME_FIELDS,
+    all_of,
+    expanded,
+    joined,
+    names_for,
 )
 from lerobot_pipelines.recordings.ros.message_types import Codec, Leaf
 
@@ -32,9 +32,6 @@ _USUAL_FIELDS = {
     "JointTrajectoryPoint": "positions",
     "MultiDOFJointState": "transforms",
 }
-
-# What messages call the list of their joints' names.
-NAME_FIELDS = ("name", "names", "joint_names", "joint_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,8 @@ class Selection:
                 f"{', '.join(codec.fields())}"
             )
         self.paths = [Path(part) for part in text.split(",")]
-        lists = {leaf.path for leaf in leaves if leaf.is_list}
-        self.has_lists = any(path.text in lists for path in self.paths)
+        self.lists = frozenset(leaf.path for leaf in leaves if leaf.is_list)
+        self.has_lists = any(path.text in self.lists for path in self.paths)
         self._demanded = [field is not None] * len(self.paths)
         self._is_expanded = False
         self.wanted = tuple(joint_names) if joint_names else None
@@ -102,9 +99,9 @@ class Selection:
     def sample(self, message: Any) -> Sample:
         """Raises ``FieldError`` if the message has not what is asked for."""
         self._expand(message)
-        owners = [_names_for(path, message) for path in self.paths]
+        owners = [names_for(path, message) for path in self.paths]
         lists = dict(owner for owner in owners if owner is not None)
-        names, starts = _joined(lists)
+        names, starts = joined(lists)
         is_told = len(set(names)) == len(names)
         parts: list[Values] = []
         spans: list[tuple[int, int] | None] = []
@@ -112,7 +109,7 @@ class Selection:
             span: tuple[int, int] | None = None
             if owner is not None and is_told and len(path.tail) < 2:
                 span = starts[owner[0]], starts[owner[0]] + len(owner[1])
-            part = None if span is None else _all_of(path, message, span[1] - span[0])
+            part = None if span is None else all_of(path, message, span[1] - span[0])
             if part is None:
                 part, span = flatten(path.read(message)), None
             elif demanded and not len(part) and len(self.paths) > 1:
@@ -134,7 +131,7 @@ class Selection:
         paths: list[Path] = []
         demanded: list[bool] = []
         for path, was_demanded in zip(self.paths, self._demanded, strict=True):
-            inner = [] if path.tail else _expanded(path, path.read(message))
+            inner = [] if path.tail else expanded(path, path.read(message))
             paths.extend(inner or [path])
             demanded.extend([False] * len(inner) or [was_demanded])
         self.paths, self._demanded = paths, demanded
@@ -196,6 +193,30 @@ class Selection:
                 names.extend([label] if block == 1 else (f"{label}.{k}" for k in range(block)))
         return tuple(names) if len(set(names)) == len(names) else None
 
+    def taken(self, shape: Shape, sizes: Mapping[str, int]) -> dict[str, frozenset[int] | None]:
+        """Which numbers of each field are taken, None: all; ``sizes`` says how many there are."""
+        found: dict[str, frozenset[int] | None] = {}
+        for path, span in zip(self.paths, shape.spans, strict=True):
+            size = sizes.get(path.base)
+            if span is not None or not path.tail or size is None or len(path.tail) > 1:
+                found[path.base] = None
+                continue
+            places = range(size)
+            for step in path.tail:
+                places = places[step] if isinstance(step, slice) else places[int(step) :][:1]
+            known = found.get(path.base, frozenset())
+            found[path.base] = None if known is None else known | frozenset(places)
+        return found
+
+    def joints_of(self, shape: Shape, reference: Sequence[str]) -> frozenset[str]:
+        """The joints whose numbers ``columns`` chooses."""
+        found: set[str] = set()
+        for path, span in zip(self.paths, shape.spans, strict=True):
+            if span is not None:
+                known = dict.fromkeys(shape.names[slice(*span)], 0)
+                found.update(self._sliced(path, reference, known))
+        return frozenset(found)
+
     def _sliced(self, path: Path, reference: Sequence[str], known: dict[str, int]) -> list[str]:
         own = [name for name in reference if name in known]
         # Joints that are asked for by name need no slice.
@@ -219,62 +240,3 @@ def _usual_paths(leaves: Sequence[Leaf]) -> list[str]:
     # Lists of messages are many things: objects, points, plans. They count where nothing else does.
     own = [leaf.path for leaf in leaves if not leaf.is_list]
     return own or [leaf.path for leaf in leaves]
-
-
-def _names_for(path: Path, message: Any) -> tuple[str, tuple[str, ...]] | None:
-    """The names nearest to a field, with their own path; None where there are none."""
-    for prefix, owner in path.owners(message):
-        for field in NAME_FIELDS:
-            names = getattr(owner, field, None)
-            if field != path.name and _are_names(names) and names:
-                return (f"{prefix}.{field}" if prefix else field), tuple(names)
-    return None
-
-
-def _are_names(names: Any) -> TypeGuard[list[str]]:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
-
-
-def _joined(
-    lists: dict[str, tuple[str, ...]],
-) -> tuple[tuple[str, ...], dict[str, int]]:
-    """All names, and where each list begins; with their list's path where one is in two lists."""
-    starts: dict[str, int] = {}
-    plain: list[str] = []
-    told: list[str] = []
-    for at, names in lists.items():
-        starts[at] = len(plain)
-        plain.extend(names)
-        owner = at.rpartition(".")[0]
-        told.extend(f"{owner}.{name}" if owner else name for name in names)
-    overlap = sum(len(set(names)) for names in lists.values()) > len(set(plain))
-    return tuple(told if overlap else plain), starts
-
-
-def _all_of(path: Path, message: Any, names: int) -> Values | None:
-    """All of a field if it has a number, or a message, for each name."""
-    whole = path.read_base(message)
-    numbers = flatten(whole)
-    fits = len(numbers) in (0, names) or (
-        isinstance(whole, list) and len(whole) == names and len(numbers) % names == 0
-    )
-    return numbers if fits else None
-
-
-def _expanded(path: Path, value: Any) -> list[Path]:
-    """The paths of the values in a message, if names come with some of them."""
-    if not is_message(value) or not _has_names(value):
-        return []
-    found: list[Path] = []
-    for field in value_fields(value):
-        inner = Path(f"{path.text}.{field}")
-        found.extend(_expanded(inner, getattr(value, field)) or [inner])
-    return found
-
-
-def _has_names(message: Any) -> bool:
-    return any(_are_names(getattr(message, field, None)) for field in NAME_FIELDS) or any(
-        _has_names(getattr(message, field))
-        for field in value_fields(message)
-        if is_message(getattr(message, field))
-    )

@@ -57,7 +57,7 @@ class StreamJoints:
         several sets and the configuration does not say which.
         """
         if not self._groups:
-            if self._findings.last_error:
+            if self._findings.last_error and self._plan.stream is not None:
                 raise self._findings.refused(self._findings.last_error)
             return [Chosen((), None)]
         if (wanted := self._groups[0].selection.wanted) is not None:
@@ -97,7 +97,8 @@ class StreamJoints:
                 count = self._messages.count([group])
                 self._lose_partial(wanted, group.shape.names, count)
         chosen = tuple((group, np.arange(group.width)) for group in full)
-        return Chosen(chosen, full[0].selection.labels(full[0].shape, wanted))
+        names = full[0].selection.labels(full[0].shape, wanted)
+        return Chosen(chosen, names, joints_taken=frozenset(wanted))
 
     def _nowhere(self, wanted: Sequence[str]) -> str:
         sets = joint_sets(self._named(self._groups))
@@ -136,6 +137,7 @@ class StreamJoints:
         chosen = []
         names: tuple[str, ...] | None = None
         reordered = 0
+        taken: frozenset[str] = frozenset()
         for group in self._groups:
             shape = group.shape
             if main.joints is None:
@@ -153,10 +155,12 @@ class StreamJoints:
             if columns is not None:
                 chosen.append((group, columns))
                 names = names or group.selection.labels(shape, reference)
+                if reference is not None:
+                    taken |= group.selection.joints_of(shape, reference)
                 if shape.joints == main.joints and shape.names != main.names:
                     reordered += self._messages.count([group])
         self._report_order(reordered if main.joints else 0)
-        return Chosen(tuple(chosen), names, main, suffix)
+        return Chosen(tuple(chosen), names, main, taken, suffix)
 
     def _report_order(self, count: int) -> None:
         if count:
@@ -248,12 +252,15 @@ def _key(group: Group) -> Hashable:
     return (kind, *shape.names)
 
 
-def require_samples(messages: Messages, found: Sequence[Chosen]) -> None:
+def require_samples(messages: Messages, found: Sequence[Chosen], findings: Findings) -> None:
     """Raises ``NotAStream`` if a topic that was not asked for holds no numbers, or lists of
     messages (objects, points, plans) of any length."""
     groups = [(group, columns) for one in found for group, columns in one.groups]
     if not groups:
-        raise NotAStream("its messages hold no numbers")
+        reasons = findings.damage.reasons.most_common()
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons if reason != "empty")
+        why = f"none of its messages can be read ({told})" if told else "its messages are empty"
+        raise NotAStream(why)
     selection = groups[0][0].selection
     lengths: Counter[int] = Counter()
     for group, columns in groups:

@@ -25,6 +25,7 @@ from lerobot_pipelines.recordings.ros.container import LostMessage, Rows
 from lerobot_pipelines.recordings.ros.damage import Damage
 from lerobot_pipelines.recordings.ros.fields import Values
 from lerobot_pipelines.recordings.ros.findings import Findings, where_received
+from lerobot_pipelines.recordings.ros.frame_ids import FrameIds
 from lerobot_pipelines.recordings.ros.layout import Layout
 from lerobot_pipelines.recordings.ros.plan import StreamPlan
 from lerobot_pipelines.recordings.ros.stream_joints import StreamJoints, require_samples
@@ -32,6 +33,7 @@ from lerobot_pipelines.recordings.ros.survey_content import Content, Way
 from lerobot_pipelines.recordings.ros.survey_pictures import PictureContent
 from lerobot_pipelines.recordings.ros.survey_values import ValueContent, selections
 from lerobot_pipelines.recordings.ros.tally import Faults
+from lerobot_pipelines.recordings.ros.unused import TopicUse
 from lerobot_pipelines.recordings.ros.value_rows import Chosen, Messages, assemble
 
 
@@ -60,6 +62,7 @@ class Survey:
         if digest := next((c.digest for c in plan.topic.connections if c.digest), None):
             # Tells which version of the robot's software defined the type.
             self.details["rihs01" if digest.startswith("RIHS01_") else "md5"] = digest
+        self._frames = FrameIds()
         self._rows = array("q")
         self._header_stamps = array("q")
         self._chosen: Chosen | None = None  # of the values, once ``parts`` has been asked
@@ -83,6 +86,7 @@ class Survey:
     def take(self, batch: Batch) -> None:
         """The messages of one connection in a part of the file, in its order."""
         at = 0
+        self._frames.see(batch)
         while at < len(batch):
             # Only where stamps stand at the beginning can messages be taken together.
             ways = self._content.ways(batch) if batch.codec.has_layout else []
@@ -119,6 +123,8 @@ class Survey:
         try:
             single = batch.single(at)
             stamp = batch.codec.header_stamp(single.message)
+            if not batch.codec.has_layout:
+                self._frames.see_decoded(single)
             if not self._content.take(batch.codec, single, where_received(batch.received[at])):
                 return
         except LostMessage as lost:
@@ -140,7 +146,8 @@ class Survey:
             return [self]
         found = StreamJoints(self._messages(self._values, receive_stamps), self._findings).choose()
         if self.plan.stream is None:
-            require_samples(self._messages(self._values, receive_stamps), found)
+            messages = self._messages(self._values, receive_stamps)
+            require_samples(messages, found, self._findings)
         if self.plan.part:
             found = [one for one in found if one.suffix == self.plan.part] or found[:1]
         if len(found) == 1:
@@ -196,6 +203,8 @@ class Survey:
         order, self.steps = in_time.order, in_time.steps
         stamps = clocked.stamps[order]
         report_chronology(self._findings.intake, name, in_time, stamps)
+        are_joints = self._chosen is not None and bool(self._chosen.joints_taken)
+        self._frames.report(self._findings, are_joints=are_joints)
         if self._pictures is not None:
             self._pictures.finish()
         wish = self.plan.stream or self.plan.camera
@@ -217,6 +226,21 @@ class Survey:
         if self._pictures is not None:
             self._pictures.refuse_unreadable()
         self._findings.damage.refuse_above(limit, self.plan, self._findings.last_error)
+
+    def use(self) -> TopicUse | None:
+        """What it takes of its topic's messages, once ``finish`` was asked; None for pictures."""
+        if self._values is None or self._chosen is None or not self._chosen.groups:
+            return None
+        group, sizes = self._chosen.groups[0][0], self._values.sizes
+        known = (one.shape.joints for one in self._values.groups.values())
+        return TopicUse(
+            self.plan,
+            sizes,
+            group.selection.lists,
+            group.selection.taken(group.shape, sizes),
+            frozenset().union(*filter(None, known)),
+            self._chosen.joints_taken,
+        )
 
     @property
     def element_names(self) -> tuple[str, ...] | None:

@@ -25,12 +25,14 @@ _FINITE_ROWS = 1 << 16
 class Chosen:
     """The groups that make one stream, each with the columns of its numbers in the stream's order.
 
-    ``joints`` is the set they are about, None where joints were asked for by name.
+    ``joints`` is the set they are about, None where joints were asked for by name;
+    ``joints_taken`` those whose numbers are in the stream, none where numbers have no names.
     """
 
     groups: tuple[tuple[Group, Columns], ...]
     element_names: tuple[str, ...] | None
     joints: JointSet | None = None
+    joints_taken: frozenset[str] = frozenset()
     suffix: str = ""  # tells this stream from others of its topic
 
 
