@@ -22,6 +22,16 @@ ON_LEFT = "streams[0]"
         ("[{name: left, topic: /a, columns: [a]}]", f"{ON_LEFT}.columns", "is for files"),
         (f"[{STREAM}joint_names: [a]}}]", f"{ON_LEFT}.joint_names", "is for topics"),
         (f"[{STREAM}columns: [a, b], expected_dimension: 3}}]", f"{ON_LEFT}.columns", "3 are"),
+        (
+            "[{name: left, topic: /a, joint_names: [a, b], field: 'p, v', expected_dimension: 2}]",
+            f"{ON_LEFT}.joint_names",
+            "has 2 entries for each of 2 fields; 2 are expected",
+        ),
+        (
+            "[{name: left, topic: /a, joint_names: [a, b], field: 'p, v', scale: [1, 1]}]",
+            f"{ON_LEFT}.scale",
+            "2 numbers for 4 elements",
+        ),
         (f"[{STREAM}columns: [a, a]}}]", f"{ON_LEFT}.columns", 'holds "a" twice'),
         (f"[{STREAM}scale: [1, 2], expected_dimension: 3}}]", f"{ON_LEFT}.scale", "2 numbers"),
         (f"[{STREAM}bias: [1], columns: [a, b]}}]", f"{ON_LEFT}.bias", "1 numbers for 2"),

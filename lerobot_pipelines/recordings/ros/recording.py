@@ -33,27 +33,13 @@ from lerobot_pipelines.recordings.ros.plan import (
     topics_of,
 )
 from lerobot_pipelines.recordings.ros.stream_joints import NotAStream
+from lerobot_pipelines.recordings.ros.stream_map import LazyStreams
 from lerobot_pipelines.recordings.ros.survey import Survey
 from lerobot_pipelines.recordings.ros.tally import Faults
 from lerobot_pipelines.recordings.ros.unused import TopicUse, unused_in_topics, unused_topics
+from lerobot_pipelines.recordings.ros.value_rows import spread
 from lerobot_pipelines.recordings.ros.walk import walk
 from lerobot_pipelines.recordings.rows import AlignedRows
-
-
-class _Streams(Mapping[str, Stream]):
-    """The streams by name, each read when it is first looked at."""
-
-    def __init__(self, recording: BagRecording) -> None:
-        self._recording = recording
-
-    def __getitem__(self, name: str) -> Stream:
-        return self._recording._stream(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._recording._all_streams())
-
-    def __len__(self) -> int:
-        return len(self._recording._all_streams())
 
 
 class BagRecording(AlignedRows):
@@ -61,8 +47,9 @@ class BagRecording(AlignedRows):
 
     The first pass is made when a stream is looked at: over the cameras alone if only cameras are
     asked for (as the encoders do), else over everything configured, in one walk. Without a
-    configuration every topic of pictures or numbers is a stream; stamps are known at once and
-    values are read when ``vectors`` asks for them.
+    configuration every topic of pictures or numbers is a stream, and each set of joints that
+    recurs in a topic, named ``topic:joints`` (``details["joint_names"]``, and ``element_names``,
+    tell which); stamps are known at once and values are read when ``vectors`` asks for them.
 
     What a required stream is refused for is raised when it, or all streams, are looked at: more
     of it damaged than ``filtering.max_corrupt_fraction`` (corrupt_picture, corrupt_container,
@@ -111,7 +98,7 @@ class BagRecording(AlignedRows):
         self._rows: dict[str, Rows] = {}
         self._stamps: dict[str, Stamps] = {}
         self._vectors: dict[str, Vectors] = {}
-        self.streams: Mapping[str, Stream] = _Streams(self)
+        self.streams: Mapping[str, Stream] = LazyStreams(self._all_streams, self._stream)
 
     @property
     def faults(self) -> Sequence[Fault]:
@@ -259,7 +246,7 @@ class BagRecording(AlignedRows):
             survey = Survey(plan, Faults(), Intake(), with_values=True)
             walk(self._file, [survey])
             rows, _, values = survey.finish(self._file.index.stamps)
-            self._vectors[stream] = _spread(self._rows[stream], rows, values)
+            self._vectors[stream] = spread(self._rows[stream], rows, values)
         return self._vectors[stream]
 
     def pictures(self, wanted: Mapping[str, NDArray[np.int64]]) -> Iterator[Picture]:
@@ -320,15 +307,3 @@ class BagRecording(AlignedRows):
         """Close the files and remove what was unpacked of them. May be called again."""
         self._vectors.clear()
         self._close_all()
-
-
-def _spread(rows: Rows, found: Rows, values: Vectors | None) -> Vectors:
-    """Values of the rows a stream lists; those whose message has none become NaN."""
-    if values is None or not len(values):
-        return np.empty((len(rows), 0))
-    result = np.full((len(rows), values.shape[1]), np.nan)
-    place = {row: at for at, row in enumerate(found.tolist())}
-    for at, row in enumerate(rows.tolist()):
-        if row in place:
-            result[at] = values[place[row]]
-    return result

@@ -151,3 +151,15 @@ def _finite(values: Values) -> Flags:
         for start in range(0, len(values), _FINITE_ROWS)
     ]
     return np.concatenate(parts) if parts else np.ones(0, np.bool_)
+
+
+def spread(rows: Rows, found: Rows, values: Values | None) -> Values:
+    """Values of the rows a stream lists; those whose message has none become NaN."""
+    if values is None or not len(values):
+        return np.empty((len(rows), 0))
+    result = np.full((len(rows), values.shape[1]), np.nan)
+    place = {row: at for at, row in enumerate(found.tolist())}
+    for at, row in enumerate(rows.tolist()):
+        if row in place:
+            result[at] = values[place[row]]
+    return result
