@@ -228,6 +228,9 @@ class AlignedFrames:
     picture_ages_ns: Mapping[str, Stamps]  # camera feature -> (n,) picture stamp minus row time
     picture_streams: Mapping[str, str]  # camera feature -> stream name
     report: AlignmentReport
+    # What the recording calls the elements of features that the configuration names otherwise;
+    # "" where it does not say.
+    recorded_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class AlignedEpoch:
     segments: NDArray[np.int32]
     features: Mapping[str, NDArray[Any]]
     feature_names: Mapping[str, Sequence[str]]
+    recorded_names: Mapping[str, Sequence[str]]
     pictures: Mapping[str, Indices]
     picture_ages_ns: Mapping[str, Stamps]
     picture_streams: Mapping[str, str]
@@ -68,6 +69,7 @@ def merged(epochs: Sequence[AlignedEpoch], intake: Sequence[IntakeEntry]) -> Ali
         segments=_joined(segments),
         features={key: _joined([e.features[key] for e in epochs]) for key in first.features},
         feature_names=first.feature_names,
+        recorded_names=first.recorded_names,
         pictures={key: _joined([e.pictures[key] for e in epochs]) for key in first.pictures},
         picture_ages_ns={
             key: _joined([e.picture_ages_ns[key] for e in epochs]) for key in first.picture_ages_ns

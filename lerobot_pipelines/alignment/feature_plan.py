@@ -40,6 +40,7 @@ class FeaturePlan:
     parts: tuple[PartPlan, ...]
     names: tuple[str, ...]
     chunked: bool
+    recorded_names: tuple[str, ...] = ()  # see ``AlignedFrames``; empty: as ``names``
 
     @property
     def dimension(self) -> int:
@@ -103,7 +104,8 @@ def _plan(
             )
     if chunked:
         _require_chunkable(key, parts)
-    return FeaturePlan(key, parts, _names(feature, parts), chunked)
+    names = _names(feature, parts)
+    return FeaturePlan(key, parts, names, chunked, _recorded_names(feature, parts))
 
 
 def _part_sources(
@@ -153,6 +155,21 @@ def _names(feature: FeatureConfig, parts: tuple[PartPlan, ...]) -> tuple[str, ..
             plain.append(known[column] if known else numbered)
             qualified.append(f"{part.stream}_{known[column]}" if known else numbered)
     return tuple(plain if len(set(plain)) == len(plain) else qualified)
+
+
+def _recorded_names(feature: FeatureConfig, parts: tuple[PartPlan, ...]) -> tuple[str, ...]:
+    """The recording's own names where given ones stand before them, which say nothing of what
+    the recording calls the elements now."""
+    if all(part.names is None for part in feature.parts):
+        return ()
+    names: list[str] = []
+    for plan in parts:
+        stream = plan.sources[0].stream
+        known = stream.element_names
+        names.extend(
+            f"{stream.name}.{known[column]}" if known else "" for column in plan.sources[0].columns
+        )
+    return tuple(names) if any(names) else ()
 
 
 def _require_chunkable(key: str, parts: tuple[PartPlan, ...]) -> None:

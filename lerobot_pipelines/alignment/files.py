@@ -84,6 +84,7 @@ def _columns(frames: AlignedFrames) -> dict[str, NDArray[Any]]:
 
 
 def _description(frames: AlignedFrames) -> bytes:
+    recorded = {key: list(names) for key, names in frames.recorded_names.items()}
     about = {
         "version": FORMAT_VERSION,
         "fps": frames.fps,
@@ -92,6 +93,7 @@ def _description(frames: AlignedFrames) -> bytes:
             for key, values in frames.features.items()
         },
         "feature_names": {key: list(names) for key, names in frames.feature_names.items()},
+        **({"recorded_names": recorded} if recorded else {}),
         "cameras": dict(frames.picture_streams),
         "report": asdict(frames.report),
     }
@@ -128,6 +130,9 @@ def _frames(file: pq.ParquetFile, about: Mapping[str, Any]) -> AlignedFrames:
         picture_ages_ns=ages,
         picture_streams=about["cameras"],
         report=_report(about["report"]),
+        recorded_names={
+            key: tuple(names) for key, names in about.get("recorded_names", {}).items()
+        },
     )
 
 

@@ -137,6 +137,7 @@ def _align_epoch(recording: Recording, sources: Sources, config: DatasetConfig) 
         segments=rows.segments,
         features=features,
         feature_names={plan.key: plan.names for plan in plans},
+        recorded_names={plan.key: plan.recorded_names for plan in plans if plan.recorded_names},
         pictures={
             camera.feature: recording_ids(
                 recording, camera.name, camera.ids[shown[camera.name].first]

@@ -5,7 +5,7 @@ The five columns that every LeRobot dataset has are added by the writers, not pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,9 @@ def feature_records(
     for name in (*frames.features, *videos):
         _check_name(name)
     vectors = {
-        name: _vector_record(values, frames.feature_names.get(name))
+        name: _vector_record(
+            values, frames.feature_names.get(name), frames.recorded_names.get(name)
+        )
         for name, values in frames.features.items()
     }
     pictures = {
@@ -84,10 +86,17 @@ def _check_name(name: str) -> None:
         )
 
 
-def _vector_record(values: NDArray[Any], names: object) -> FeatureRecord:
+def _vector_record(
+    values: NDArray[Any], names: object, recorded: Sequence[str] | None
+) -> FeatureRecord:
     shape = values.shape[1:] or (1,)
     listed = [str(name) for name in names] if isinstance(names, list | tuple) else None
     # Names are of the last axis; LeRobot has none for the axis of a chunk.
     if listed is not None and len(listed) != shape[-1]:
         listed = None
-    return FeatureRecord(dtype=str(values.dtype), shape=shape, names=listed)
+    return FeatureRecord(
+        dtype=str(values.dtype),
+        shape=shape,
+        names=listed,
+        recorded_names=list(recorded) if recorded else None,
+    )

@@ -176,8 +176,10 @@ def schema_difference(found: DatasetSchema, wanted: DatasetSchema) -> str | None
         return f"its rate is {found.fps} fps, the dataset's is {wanted.fps}"
     for name in sorted(found.features.keys() | wanted.features.keys()):
         one, other = found.features.get(name), wanted.features.get(name)
-        if one != other:
+        if _apart_from_recorded(one) != _apart_from_recorded(other):
             return f'feature "{name}" is {_told(one)}, in the dataset {_told(other)}'
+        if moved := _moved(one, other):
+            return f'feature "{name}": {moved}'
     for name in sorted(found.videos.keys() | wanted.videos.keys()):
         video, expected = found.videos.get(name), wanted.videos.get(name)
         if video != expected:
@@ -189,7 +191,8 @@ def joint_names_remedy(found: DatasetSchema, wanted: DatasetSchema) -> str | Non
     """What to do where the first difference is the names of a feature's elements alone."""
     for name in sorted(found.features.keys() | wanted.features.keys()):
         one, other = found.features.get(name), wanted.features.get(name)
-        if one == other:
+        moved = _moved(one, other)
+        if _apart_from_recorded(one) == _apart_from_recorded(other) and moved is None:
             continue
         if one is None or other is None or (one.dtype, one.shape) != (other.dtype, other.shape):
             return None
@@ -197,7 +200,7 @@ def joint_names_remedy(found: DatasetSchema, wanted: DatasetSchema) -> str | Non
             f'in joint_names (bags) or columns (files) of the streams of "{name}", in the order of '
             "the dataset, and convert it again"
         )
-        if sorted(_listed(one.names)) == sorted(_listed(other.names)):
+        if moved or sorted(_listed(one.names)) == sorted(_listed(other.names)):
             return f"its joints come in another order: list them {remedy}"
         return (
             f"it names other joints: list those of the dataset {remedy}; episodes made before "
@@ -294,6 +297,23 @@ def _shown(video: VideoFormat | None) -> str:
     if (depth := video.depth) is None:
         return shown
     return f"{shown} of {depth.nearest_m:g} to {depth.farthest_m:g} m in {depth.unit}"
+
+
+def _apart_from_recorded(feature: FeatureRecord | None) -> FeatureRecord | None:
+    return None if feature is None else feature.model_copy(update={"recorded_names": None})
+
+
+def _moved(one: FeatureRecord | None, other: FeatureRecord | None) -> str | None:
+    """Which joint, as recordings call it, is another element here than in the dataset.
+
+    Names that only one of them has say nothing: two robots may call the same joint otherwise.
+    """
+    ours = one.recorded_names or [] if one is not None else []
+    theirs = other.recorded_names or [] if other is not None else []
+    for at, name in enumerate(ours):
+        if name and ours.count(name) == theirs.count(name) == 1 and theirs.index(name) != at:
+            return f"joint {name} is its element {at}, in the dataset element {theirs.index(name)}"
+    return None
 
 
 def _listed(names: list[str] | dict[str, list[str]] | None) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from lerobot_pipelines.intake import IntakeEntry
 from lerobot_pipelines.model import DepthCoding, PictureProof
@@ -37,6 +37,15 @@ class FeatureRecord(Record):
     dtype: str
     shape: tuple[int, ...]
     names: list[str] | dict[str, list[str]] | None = None
+    recorded_names: list[str] | None = None  # see ``AlignedFrames``
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As before there were any: ledgers hold digests of such records."""
+        values: dict[str, Any] = handler(self)
+        if values.get("recorded_names") is None:
+            values.pop("recorded_names", None)
+        return values
 
 
 class VideoRecord(Record):

@@ -36,3 +36,25 @@ def test_other_names_have_joint_names_as_their_remedy(
 @pytest.mark.parametrize("found", [schema(["a", "b"]), schema(["a", "b", "c"], "float64")])
 def test_other_shapes_have_not(found: DatasetSchema) -> None:
     assert joint_names_remedy(found, schema(["a", "b", "c"])) is None
+
+
+def recorded(names: list[str] | None) -> DatasetSchema:
+    feature = FeatureRecord(
+        dtype="float32", shape=(3,), names=["x", "y", "z"], recorded_names=names
+    )
+    return DatasetSchema(fps=10, features={"action": feature}, videos={})
+
+
+def test_given_names_do_not_hide_another_order_of_joints() -> None:
+    found, dataset = recorded(["s.b", "s.a", ""]), recorded(["s.a", "s.b", "s.c"])
+    difference = schema_difference(found, dataset)
+    assert difference is not None
+    assert "joint s.b is its element 0, in the dataset element 1" in difference
+    assert "in another order" in (joint_names_remedy(found, dataset) or "")
+
+
+@pytest.mark.parametrize("names", [None, ["s.a", "s.b", ""], ["t.a", "t.b", "t.c"]])
+def test_names_that_say_nothing_keep_nothing_out(names: list[str] | None) -> None:
+    dataset = recorded(["s.a", "s.b", "s.c"])
+    assert schema_difference(recorded(names), dataset) is None
+    assert schema_difference(dataset, recorded(names)) is None
