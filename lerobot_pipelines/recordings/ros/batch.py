@@ -12,6 +12,8 @@ from lerobot_pipelines.recordings.ros.blocks import TAIL_BYTES, Block, Bytes, Fl
 from lerobot_pipelines.recordings.ros.container import BagFile, LostMessage, Message, Rows
 from lerobot_pipelines.recordings.ros.message_types import Codec
 
+_SHORT_BYTES = 16
+
 
 class Decoded:
     """A message read and decoded at most once, however many streams come from its topic."""
@@ -78,7 +80,11 @@ class Batch:
     def begin_with(self, pattern: bytes, offset: int) -> Flags:
         """Which have these bytes at that offset."""
         found = self.sound & (self.held >= offset + len(pattern))
-        part = self._block.windows(self._starts[found] + offset, len(pattern))
+        places = self._starts[found] + offset
+        if len(pattern) <= _SHORT_BYTES:  # a window view costs more than it saves
+            part = self._block.content[places[:, None] + np.arange(len(pattern))]
+        else:
+            part = self._block.windows(places, len(pattern))
         found[found] = (part == np.frombuffer(pattern, np.uint8)).all(axis=1)
         return found
 

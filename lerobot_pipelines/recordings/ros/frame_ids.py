@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
 from lerobot_pipelines.intake import IntakeCode
 from lerobot_pipelines.model import StreamKind
 from lerobot_pipelines.recordings.ros.batch import Batch, Decoded
+from lerobot_pipelines.recordings.ros.blocks import Flags
 from lerobot_pipelines.recordings.ros.container import LostMessage
 from lerobot_pipelines.recordings.ros.findings import Findings
 from lerobot_pipelines.recordings.ros.joint_sets import shortened
@@ -33,8 +33,14 @@ class FrameIds:
         offset = batch.codec.frame_offset
         if offset is None or not self._is_followed:
             return
-        left = batch.sound & (batch.held >= offset + _LENGTH_BYTES)
-        for known in list(self._counts):
+        if (usual := next(iter(self._counts), None)) is None:
+            left = batch.sound & (batch.held >= offset + _LENGTH_BYTES)
+        else:
+            hits = self._counted(batch, usual, offset)
+            if hits.all():
+                return
+            left = batch.sound & (batch.held >= offset + _LENGTH_BYTES) & ~hits
+        for known in list(self._counts)[1:]:
             left &= ~self._counted(batch, known, offset)
         while self._is_followed and left.any():
             found = _frame_of(batch, int(np.flatnonzero(left)[0]), offset)
@@ -43,7 +49,7 @@ class FrameIds:
                 return
             left &= ~self._counted(batch, found, offset)
 
-    def _counted(self, batch: Batch, frame: bytes, offset: int) -> Any:
+    def _counted(self, batch: Batch, frame: bytes, offset: int) -> Flags:
         hits = batch.begin_with(frame, offset)
         self._counts[frame] += int(np.count_nonzero(hits))
         return hits
