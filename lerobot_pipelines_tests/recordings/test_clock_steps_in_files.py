@@ -204,10 +204,16 @@ def test_parquet_rows_and_videos_are_right_or_refused(video: bytes, data: st.Dat
     size = data.draw(st.integers(-2500, -30)) * MS
     policy = data.draw(st.sampled_from(["fail", "split"]))
     with tempfile.TemporaryDirectory() as root:
-        recording = folder_with_video(Path(root), at, size, video).open(of_folder(policy))
+        folder = folder_with_video(Path(root), at, size, video)
         try:
+            recording = folder.open(of_folder(policy))
             frames = align(recording, of_folder(policy))
         except Refused as refusal:
+            if refusal.reason in (Reason.BAD_STAMPS, Reason.COUNT_MISMATCH):
+                # So small a step is no other time: stamps that repeat, or do not fit the video.
+                near_an_end = min(at, SECONDS * 1_000_000_000 - at) < 250 * MS
+                assert abs(size) < 120 * MS or near_an_end, refusal
+                return
             assert refusal.reason is Reason.CLOCK_STEP, refusal
             assert refusal.details["size_ms"] == pytest.approx(size / MS, abs=60)
             near_an_end = min(at, SECONDS * 1_000_000_000 - at) < 250 * MS
