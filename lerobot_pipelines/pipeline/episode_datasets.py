@@ -20,7 +20,7 @@ from lerobot_pipelines.config.hashing import dataset_hash
 from lerobot_pipelines.config.rules_dataset import episode_folder
 from lerobot_pipelines.config.schema import DatasetConfig, Format
 from lerobot_pipelines.datasets import DatasetUpdate, dataset_prefix, update_dataset
-from lerobot_pipelines.datasets.ledger import Kind, earlier_ledger_folder, ledger_folder
+from lerobot_pipelines.datasets.ledger import Kind, open_ledger
 from lerobot_pipelines.datasets.options import options_of, work_folder
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.datasets.removal import RemovalRule, Withdrawal
@@ -33,8 +33,6 @@ from lerobot_pipelines.storage.local_versions import lasting_etag
 from lerobot_pipelines.storage.names import join
 
 logger = logging.getLogger(__name__)
-
-INFO_PATH = "meta/info.json"
 
 
 class Made(BaseModel):
@@ -71,6 +69,17 @@ class _OneRecord:
 
     def read(self, object_key: str) -> EpisodeRecord:
         return self.record
+
+
+@dataclass(frozen=True, slots=True)
+class _NoRecord:
+    """See ``datasets.records.RecordSource``."""
+
+    def versions(self) -> Mapping[str, str]:
+        return {}
+
+    def read(self, object_key: str) -> EpisodeRecord:
+        raise ObjectNotFound(object_key)
 
 
 def update_episode_datasets(
@@ -260,18 +269,14 @@ def _is_made_of(made: Made, etag: str, made_with: str) -> bool:
 
 
 def _remove(workspace: Workspace, partition: str, folders: tuple[str, ...]) -> None:
-    """Take the datasets away, what makes them visible first."""
-    storage = workspace.storage
+    """Take away what the datasets' ledgers name. Other files in their folders are not ours, and the
+    ledgers stay: a writer that comes late finds in them that it is."""
     for folder in folders:
+        config = config_of(workspace.config, partition, folder)
         for fmt in Format:
-            root = join(workspace.config.storage.converted_prefix, folder, fmt.value)
-            storage.delete(f"{root}/{INFO_PATH}")
-            for info in list(storage.list(root)):
-                storage.delete(info.key)
-            config = config_of(workspace.config, partition, folder)
-            for ledger in (ledger_folder(config, fmt), earlier_ledger_folder(config, fmt)):
-                for info in list(storage.list(ledger)):
-                    storage.delete(info.key)
+            if open_ledger(workspace.storage, config, fmt).history().number:
+                with workspace.scratch() as scratch:
+                    update_dataset(workspace.storage, config, fmt, _NoRecord(), scratch=scratch)
 
 
 def config_of(config: DatasetConfig, partition: str, folder: str) -> DatasetConfig:

@@ -95,6 +95,7 @@ class Writer:
         self.outcome: object = None  # what it returned or raised
         self.is_done = False
         self.calls: list[str] = []
+        self.upcoming = ""  # the call that waits to be made
         self._inner = storage
         self._work = work
         self._leave = 0  # calls that may still be made
@@ -109,8 +110,10 @@ class Writer:
             return method
 
         def call(*arguments: Any, **options: Any) -> Any:
+            texts = [one for one in arguments if isinstance(one, str)]
             with self._changed:
                 self._waiting += 1
+                self.upcoming = f"{name} {texts[name == 'copy'] if texts else ''}"
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._leave > 0)
                 self._leave -= 1
@@ -122,7 +125,6 @@ class Writer:
                 return iter(list(found)) if name == "list" else found
             finally:
                 with self._changed:
-                    texts = [one for one in arguments if isinstance(one, str)]
                     self.calls.append(f"{name} {texts[0] if texts else ''}")
                     self._inside -= 1
                     self._changed.notify_all()

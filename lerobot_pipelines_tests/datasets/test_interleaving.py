@@ -277,6 +277,24 @@ def test_a_writer_overtaken_at_any_operation_changes_nothing(
         assert_at_rest(bucket, fmt, trace)
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+def test_a_writer_that_dies_at_any_operation_is_gone_on_with(
+    tmp_path: Path, fmt: Format, scenario: Scenario
+) -> None:
+    """By the rules of an object store; ``test_crashes`` does the same in a folder."""
+    memory: Storage = MemoryStorage()  # type: ignore[assignment]
+    place = Place(prepared(memory, scenario, fmt, tmp_path / "start"), tmp_path, memory_copy)
+    alone = place.fresh()
+    scenario.changes[0](alone)
+    for stop in range(calls_of(alone, fmt)):
+        bucket = place.fresh()
+        scenario.changes[0](bucket)
+        dead = writer(bucket, fmt)
+        dead.step(stop)
+        assert_no_mixture(bucket, fmt, stop)
+        assert_at_rest(bucket, fmt, (stop, dead.calls[-2:]))
+
+
 def three_writers(place: Place, fmt: Format, scenario: Scenario, seed: int) -> None:
     """Three writers, stopped again and again, each after a number of calls drawn by chance."""
     chance = random.Random(seed)
