@@ -31,16 +31,20 @@ class Claims:
 
     def next_number(self, folder: str, files_per_chunk: int) -> int:
         """The lowest number above all files of v3.0 that are claimed below the folder."""
-        numbers = [
-            int(found[1]) * files_per_chunk + int(found[2])
-            for path in (*self.writes, *self.deletes)
-            if path.startswith(f"{folder}/")
-            and (found := _NUMBERED.fullmatch(path[len(folder) + 1 :]))
-        ]
-        return max(numbers, default=-1) + 1
+        claimed = numbers_in((*self.writes, *self.deletes), folder, files_per_chunk)
+        return max(claimed, default=-1) + 1
 
     def and_deletes(self, paths: Iterable[str]) -> Claims:
         return Claims(self.writes, self.deletes | frozenset(paths))
+
+
+def numbers_in(paths: Iterable[str], folder: str, files_per_chunk: int) -> list[int]:
+    """The numbers of the files of v3.0 among the paths that lie below the folder, ascending."""
+    return sorted(
+        int(found[1]) * files_per_chunk + int(found[2])
+        for path in paths
+        if path.startswith(f"{folder}/") and (found := _NUMBERED.fullmatch(path[len(folder) + 1 :]))
+    )
 
 
 def claims_of(intents: Iterable[Intent]) -> Claims:

@@ -8,19 +8,22 @@ dataset of an earlier version) a file counts as sound that is there with the siz
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from pydantic import ValidationError
 
 from lerobot_pipelines.datasets.card import CARD_PATH
 from lerobot_pipelines.datasets.change import large_files
 from lerobot_pipelines.datasets.contents import FileKind, contents_of
-from lerobot_pipelines.datasets.ledger import Snapshot
+from lerobot_pipelines.datasets.ledger import Ledger, Snapshot
 from lerobot_pipelines.datasets.records import Record
+from lerobot_pipelines.errors import Transient
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound, Storage
 from lerobot_pipelines.storage.local_versions import lasting_etag
 
 INVENTORY_NAME = "files.json"
+
+_TRIES = 5  # of a few writers; without the list only sizes are known
 
 # Of a file that was not there when the list was made.
 MISSING = (-1, "")
@@ -77,8 +80,23 @@ def taken_down(
     return Inventory(number=number, files=files)
 
 
-def write_inventory(storage: Storage, folder: str, inventory: Inventory) -> None:
-    storage.write(f"{folder}/{INVENTORY_NAME}", inventory.model_dump_json().encode())
+def write_inventory(
+    storage: Storage, folder: str, number: int, take_down: Callable[[], Inventory], ledger: Ledger
+) -> None:
+    """Put the list of the commit ``number`` in place, unless another writer has come since then.
+
+    As all that several writers write: over the version that was seen before the ledger was.
+    """
+    key = f"{folder}/{INVENTORY_NAME}"
+    for _ in range(_TRIES):
+        seen = storage.head(key)
+        try:
+            ledger.check_still_newest(number)
+        except Transient:
+            return
+        data = take_down().model_dump_json().encode()
+        if storage.replace(key, data, seen.etag if seen else None) is not None:
+            return
 
 
 def _known_sizes(snapshot: Snapshot) -> dict[str, int | None]:

@@ -3,6 +3,10 @@
 lerobot reads rows and episodes in the order of their paths and everything that lies there, so a
 file is never replaced under its name: one that changes, and all behind it, get numbers that no file
 ever had. What a late writer still sends then lands where nobody looks, or is refused.
+
+Refused it is where something lies in the place. Such contested places are never empty again: they
+are the first that new files get, so that those without rows (`datasets` reads them at the end of a
+folder, and fails on one with files behind it) lie behind all others.
 """
 
 from __future__ import annotations
@@ -43,18 +47,22 @@ def ordered_numbers(
     old: Sequence[tuple[int, int]],
     is_kept: Callable[[int, int], bool],
     first: int,
+    contested: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """Of files that are read in the order of their numbers.
 
     ``old`` are numbers and counts as they were; ``is_kept(position, number)`` says whether that
-    file may stay as it is. The first that may not, and all behind it, are numbered from ``first``.
+    file may stay as it is. The first that may not, and all behind it, get the ``contested`` numbers
+    (ascending) that are left, then new ones from ``first``.
     """
     kept = []
     for position, (count, (number, old_count)) in enumerate(zip(counts, old, strict=False)):
         if count != old_count or not is_kept(position, number):
             break
         kept.append(number)
-    return (*kept, *range(first, first + len(counts) - len(kept)))
+    last = max(kept, default=-1)
+    fresh = itertools.chain((one for one in contested if one > last), itertools.count(first))
+    return (*kept, *itertools.islice(fresh, len(counts) - len(kept)))
 
 
 def video_numbers(
@@ -79,6 +87,17 @@ def video_numbers(
             number = next(fresh)
         numbered.append(VideoFile(number=number, episodes=count))
     return tuple(numbered)
+
+
+def refuse_other_chunks(fences: Sequence[str], old: Options, new: Options) -> None:
+    """Contested places keep their names, and in chunks of another size their order is lost."""
+    if fences and old.files_per_chunk != new.files_per_chunk:
+        raise Refused(
+            Reason.UNSUPPORTED,
+            "dataset.chunks_size cannot be changed: an interrupted update has left files whose "
+            f"names depend on it; put it back to {old.chunks_size}, or build the dataset anew "
+            "under another dataset.pattern",
+        )
 
 
 def refuse_too_many(numbers: Sequence[int], options: Options) -> None:

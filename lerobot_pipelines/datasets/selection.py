@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from lerobot_pipelines.datasets.members import (
     Candidate,
@@ -55,7 +56,7 @@ class Selection:
     lost: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Known:
     """What is known of the records before a schema is chosen, by object key."""
 
@@ -65,7 +66,7 @@ class _Known:
     left: Mapping[str, Left]  # those that need not be read again
     withdrawn: Mapping[str, Withdrawal]
 
-    @property
+    @cached_property
     def lost(self) -> frozenset[str]:
         """Members whose record is missing without a reason, or was replaced while it was read."""
         return frozenset(
@@ -75,7 +76,7 @@ class _Known:
             or self.read.get(one.record_key, _NOT_READ) is None
         )
 
-    @property
+    @cached_property
     def staying(self) -> dict[str, Member]:
         """Members that nothing speaks against, short of another schema."""
         return {

@@ -125,7 +125,8 @@ def update_dataset(
             "another dataset.pattern or move it away",
         )
     folder = ledger_folder(config, fmt)
-    files = _Files(storage, root, folder, read_inventory(storage, folder, standing.number))
+    known = read_inventory(storage, folder, standing.number)
+    files = _Files(storage, root, folder, known, ledger)
     damaged = files.damages(old) if old and not (standing.pending or standing.edited) else {}
     if damaged and (standing.trusted or files.some_are_sound(damaged)):
         # It is known of each file whether it is as it was: only those that are not are written.
@@ -169,6 +170,7 @@ class _Files:
     root: str
     folder: str
     inventory: Inventory | None
+    ledger: Ledger
 
     def damages(self, snapshot: Snapshot) -> dict[str, str]:
         return damages(list_files(self.storage, self.root), snapshot, self.inventory)
@@ -180,9 +182,12 @@ class _Files:
         """After a commit; nothing is written where the list is that of the commit already."""
         if snapshot is None or (self.inventory is not None and self.inventory.number == number):
             return
-        listed = list_files(self.storage, self.root)
-        inventory = taken_down(listed, snapshot, number, self.inventory, written)
-        write_inventory(self.storage, self.folder, inventory)
+
+        def take_down() -> Inventory:
+            listed = list_files(self.storage, self.root)
+            return taken_down(listed, snapshot, number, self.inventory, written)
+
+        write_inventory(self.storage, self.folder, number, take_down, self.ledger)
 
 
 @dataclass(frozen=True)
@@ -268,7 +273,8 @@ class _Job:
         if before is not None and not standing.trusted:
             claims = claims.and_deletes(file.path for file in large_files(before))
         if self.fmt is Format.V30:
-            return v30.packed(contents, before, claims)
+            fences = standing.snapshot.fences if standing.snapshot else ()
+            return v30.packed(contents, before, claims, fences)
         begun = {one.snapshot.generation for one in standing.pending.values()}
         return v21.placed(contents, before, claims, number, sorted(begun - {0}))
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from lerobot_pipelines.datasets.claims import Claims
+from lerobot_pipelines.datasets.claims import Claims, numbers_in
 from lerobot_pipelines.datasets.contents import (
     Contents,
     FileKind,
@@ -38,6 +38,7 @@ from lerobot_pipelines.datasets.numbering import (
     folder_of,
     next_number,
     ordered_numbers,
+    refuse_other_chunks,
     refuse_too_many,
     video_numbers,
 )
@@ -63,11 +64,16 @@ MAX_VIDEO_SECONDS = 1000
 MAX_EPISODES_PER_FILE = 1000  # of meta/episodes
 
 
-def packed(contents: Contents, old: Contents | None, claims: Claims) -> Contents:
+def packed(
+    contents: Contents, old: Contents | None, claims: Claims, fences: Sequence[str] = ()
+) -> Contents:
     """The same dataset with its episodes spread over files, as little changed as possible.
 
-    No file gets a place that another writer may still touch, unless for the same content.
+    No video gets a place that another writer may still touch, unless for the same content.
+    ``fences``: contested places of rows, see ``numbering``.
     """
+    if old is not None:
+        refuse_other_chunks(fences, old.options, contents.options)
     options, fps = contents.options, contents.schema.fps
     unchanged = unchanged_episodes(contents, old)
     is_settled = (
@@ -110,18 +116,29 @@ def packed(contents: Contents, old: Contents | None, claims: Claims) -> Contents
         new = [[by_id[id_] for id_ in run] for run in runs]
         videos[camera] = _video_numbers(contents, new, old, files, camera, unchanged, claims)
     packing = Packing(data=tuple(map(len, data)), episodes=tuple(map(len, episodes)), videos=videos)
-    return replace(contents, packing=_numbered(replace(contents, packing=packing), old, claims))
+    contested = (*fences, *claims.writes)
+    packing = _numbered(replace(contents, packing=packing), old, claims, contested)
+    return replace(contents, packing=packing)
 
 
-def _numbered(contents: Contents, old: Contents | None, claims: Claims) -> Packing:
+def _numbered(
+    contents: Contents, old: Contents | None, claims: Claims, contested: Collection[str]
+) -> Packing:
     """The packing with numbers for rows and episodes, and those that come next."""
     packing, options = contents.packing, contents.options
     was, before = (old.packing, old.options) if old else (Packing(), options)
     unchanged = unchanged_episodes(contents, old)
     is_same_place = before.files_per_chunk == options.files_per_chunk
     first = {
-        folder: next_number(was, folder, before, options)
+        folder: max(
+            next_number(was, folder, before, options),
+            claims.next_number(folder, options.files_per_chunk),
+        )
         for folder in (DATA, EPISODES, *map(folder_of, packing.videos))
+    }
+    taken = {
+        folder: sorted({*numbers_in(contested, folder, options.files_per_chunk)})
+        for folder in (DATA, EPISODES)
     }
     data_ends = list(itertools.accumulate(packing.data))
 
@@ -141,6 +158,7 @@ def _numbered(contents: Contents, old: Contents | None, claims: Claims) -> Packi
         list(zip(was.data_numbers, was.data, strict=True)),
         keeps_rows,
         first[DATA],
+        taken[DATA],
     )
     packing = packing.model_copy(update={"data_numbers": data})
     unmoved = min(unchanged, _unmoved(packing, was, with_episodes=False)) if is_same_place else 0
@@ -155,6 +173,7 @@ def _numbered(contents: Contents, old: Contents | None, claims: Claims) -> Packi
         list(zip(was.episodes_numbers, was.episodes, strict=True)),
         keeps_descriptions,
         first[EPISODES],
+        taken[EPISODES],
     )
     given = {DATA: data, EPISODES: episodes} | {
         folder_of(camera): tuple(file.number for file in files)
@@ -163,11 +182,7 @@ def _numbered(contents: Contents, old: Contents | None, claims: Claims) -> Packi
     for numbers in given.values():
         refuse_too_many(numbers, options)
     upto = {
-        folder: max(
-            first[folder],
-            max(numbers, default=-1) + 1,
-            claims.next_number(folder, options.files_per_chunk),
-        )
+        folder: max(first[folder], max(numbers, default=-1) + 1)
         for folder, numbers in given.items()
     }
     return packing.model_copy(

@@ -21,8 +21,10 @@ def check_committed(root: Path, findings: Findings) -> None:
         inventory = Inventory.model_validate_json((folder / INVENTORY_NAME).read_bytes())
     except (OSError, ValidationError):
         return
-    if not (folder / f"{inventory.number:08d}.done").exists():
-        return  # of an earlier commit
+    numbers = {path.stem for path in folder.iterdir() if path.stem.isdigit()}
+    is_done = (folder / f"{inventory.number:08d}.done").exists()
+    if not is_done or max(numbers) != f"{inventory.number:08d}":
+        return  # of an earlier commit, or another one is under way
     for path, (size, _) in inventory.files.items():
         there = root / path
         if not there.is_file():

@@ -25,8 +25,13 @@ def read_v30(root: Path, info: Info, findings: Findings) -> DatasetView:
     names = sorted(_names(root, "meta/episodes/*/*.parquet"))
     if not names:
         findings.error("missing_file", "meta/episodes", "no parquet file of episodes")
+    without_rows = ""
     for name in names:
-        for row in _rows(root, name, findings):
+        rows = _rows(root, name, findings)
+        if rows and without_rows:
+            findings.error("empty_file", without_rows, "it has no rows, and files come after it")
+        without_rows = "" if rows else without_rows or name
+        for row in rows:
             where = f"{name}: episode {len(episodes)}"
             episode = _episode(info, row, where, findings)
             if episode is None:
@@ -67,7 +72,7 @@ def _check_data_files(
     named = {episode.data_path for episode in episodes}
     for name in sorted(named - set(data_files)):
         findings.error("missing_file", name, "episodes refer to it, but it is not there")
-    check_strays(root, set(data_files) - named, findings)
+    check_strays(root, set(data_files) - named, findings, last=max(named, default=""))
 
 
 def _read_tasks(root: Path, findings: Findings) -> list[str]:
