@@ -31,9 +31,11 @@ def test_a_real_bag_converts_with_the_configuration_suggested_for_it(
         *("convert", tmp_path / "suggested.yaml", "--set", "video.preset=ultrafast", "--json")
     )
     assert converted.code == 0, converted.stderr
-    (dataset,) = converted.json()["datasets"]
-    assert dataset["frames"] == pytest.approx(221, abs=2)
-    assert call("verify", dataset["location"]).code == 0
+    datasets = converted.json()["datasets"]
+    assert [dataset["format"] for dataset in datasets] == ["v2.1", "v3.0"]
+    for dataset in datasets:
+        assert dataset["frames"] == pytest.approx(221, abs=2)
+        assert call("verify", dataset["location"]).code == 0
 
 
 def test_a_real_folder_converts_with_the_shipped_configuration(
