@@ -3,8 +3,8 @@
 Each includes the one before, so a stage whose hash is unchanged has unchanged inputs too. They are
 SHA-256 over canonical JSON of the resolved values: it does not matter how a file is written. Where
 things lie (bucket, credentials, folders of the dataset), how fast they are made (threads, chunks
-of frames), what is refused for its size alone (limits) and what is only told about the dataset
-(tags, owners) have no part in them.
+of frames), what is refused for its size alone (limits), what is only told about the dataset
+(tags, owners) and where log lines go have no part in them.
 """
 
 from __future__ import annotations

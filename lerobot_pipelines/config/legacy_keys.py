@@ -55,7 +55,6 @@ _TRANSFER_IGNORED = {
 IGNORED: dict[tuple[str, ...], str] = {
     ("redis",): _BY_DAGSTER,
     ("worker",): _BY_DAGSTER,
-    ("logging",): "Dagster and the command line keep the logs",
     ("conversion", "config_template"): "one file describes the whole dataset",
 }
 BUCKET_IGNORED: dict[tuple[str, ...], str] = {

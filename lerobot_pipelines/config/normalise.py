@@ -39,6 +39,7 @@ def normalise(draft: Draft) -> None:
     _cameras(draft)
     _fps(draft)
     _url(draft)
+    _log_file(draft)
     for name in PREFIXES:
         if isinstance(prefix := draft.get("storage", name), str):
             draft.put(("storage", name), clean_prefix(prefix))
@@ -68,7 +69,7 @@ def _null_sections(draft: Draft) -> None:
     """A section whose keys are all commented out reads as nothing: the defaults."""
     for key in (
         *("layout", "streams", "cameras", "features", "alignment", "filtering", "video"),
-        *("dataset", "storage"),
+        *("dataset", "storage", "limits", "logging"),
     ):
         if draft.has(key) and draft.get(key) is None:
             draft.pop(key)
@@ -140,3 +141,9 @@ def _url(draft: Draft) -> None:
     if isinstance(url := draft.get("storage", "url"), str) and url.strip():
         folder = Path.cwd() if ("storage", "url") in draft.overridden else draft.folder
         draft.put(("storage", "url"), resolve_url(url.strip(), folder))
+
+
+def _log_file(draft: Draft) -> None:
+    """Where the program was started, as with every logger; never beside the YAML."""
+    if isinstance(file := draft.get("logging", "file"), str) and file.strip():
+        draft.put(("logging", "file"), str(Path.cwd() / os.path.expanduser(file.strip())))

@@ -8,6 +8,7 @@ The text below a key is its description in the configuration reference.
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -394,6 +395,42 @@ class LimitsConfig(Section):
 DEFAULT_LIMITS = LimitsConfig()
 
 
+class LoggingConfig(Section):
+    """Log lines of commands and services; they never change the output. Dagster keeps the events
+    of its runs by itself."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    """The least serious lines written to `file`. On stderr `--log-level` decides."""
+    file: str | None = None
+    """A file that log lines are written to besides stderr; a relative one starts at the working
+    directory. null: none."""
+    max_bytes: Annotated[int, Field(ge=0)] = 10_000_000
+    """The file's size at which it is put aside as `<file>.1` and a new one begins. 0: never."""
+    backup_count: Annotated[int, Field(ge=0, le=1000)] = 5
+    """How many files put aside are kept."""
+    format: str | None = None
+    """How a line in the file looks, as Python's logging writes it: `%(asctime)s %(message)s`.
+    null: time, level and message."""
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_spelling(cls, value: Any) -> Any:
+        name = value.upper() if isinstance(value, str) else value
+        return {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(name, name)
+
+    @field_validator("format")
+    @classmethod
+    def _format_can_be_used(cls, value: str | None) -> str | None:
+        if value is not None:
+            # Python finds names that do not exist when a line is written only: too late.
+            record = logging.makeLogRecord({"msg": "", "asctime": "", "message": ""})
+            try:
+                logging.Formatter(value).format(record)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"cannot be used: {error}") from None
+        return value
+
+
 class Format(StrEnum):
     V21 = "v2.1"
     V30 = "v3.0"
@@ -444,6 +481,7 @@ class DatasetConfig(Section):
     filtering: FilterConfig = FilterConfig()
     video: VideoConfig = VideoConfig()
     limits: LimitsConfig = LimitsConfig()
+    logging: LoggingConfig = LoggingConfig()
     chunk_frames: Annotated[int, Field(ge=1)] = 100
     """Pictures held at once per camera; never changes the output."""
     limit_memory_mb: Annotated[int, Field(ge=1)] | None = None

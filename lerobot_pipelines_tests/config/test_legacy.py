@@ -155,7 +155,7 @@ def test_robot_and_bucket_in_one_file_load_and_say_what_has_no_effect(loader: Lo
     assert storage.transfer_threads == 8
     assert storage.sources == ("robot_1", "robot_2")
     for key in (
-        *("redis", "worker", "logging", "conversion.config_template"),
+        *("redis", "worker", "conversion.config_template"),
         *("bos.scanner.incremental_key", "bos.download.temp_dir", "bos.download.batch_size"),
         *("bos.download.retries", "bos.upload.parallel_uploads"),
         *("input.data_path", "input.images_path", "output.base_path"),
