@@ -194,6 +194,9 @@ class _Search:
         below, above = among[among < low], among[among > high]
         if not len(below) and not len(above):
             return False
+        if len(below) and moved[0] == base:
+            # The first samples of all arrive before older ones only where the clock was set back.
+            return False
         if not len(below) or not len(above):
             # A few may be the first or last of all, if they join on to the others.
             edge = above.min() - high if len(above) else low - below.max()

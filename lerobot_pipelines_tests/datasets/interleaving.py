@@ -7,11 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lerobot_pipelines.storage.base import Level, ObjectInfo, ObjectNotFound, Storage
 
 STEP_SECONDS = 60.0
+
+
+class Died(BaseException):
+    """Ends a writer at the operation it waits for, as ``kill -9`` would: it does nothing more."""
 
 
 class MemoryStorage:
@@ -90,6 +94,8 @@ class MemoryStorage:
 class Writer:
     """Runs ``work(storage)`` in a thread; each call on ``storage`` waits for leave to be made."""
 
+    started: ClassVar[list[Writer]] = []
+
     def __init__(self, storage: Storage, work: Callable[[Storage], object]) -> None:
         self.url = storage.url
         self.outcome: object = None  # what it returned or raised
@@ -100,9 +106,11 @@ class Writer:
         self._work = work
         self._leave = 0  # calls that may still be made
         self._waiting = self._inside = 0
+        self._is_dead = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        self.started.append(self)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
@@ -115,9 +123,11 @@ class Writer:
                 self._waiting += 1
                 self.upcoming = f"{name} {texts[name == 'copy'] if texts else ''}"
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._leave > 0)
-                self._leave -= 1
+                self._changed.wait_for(lambda: self._leave > 0 or self._is_dead)
                 self._waiting -= 1
+                if self._is_dead:
+                    raise Died
+                self._leave -= 1
                 self._inside += 1
             try:
                 found = method(*arguments, **options)
@@ -151,11 +161,25 @@ class Writer:
         assert self.is_done, f"stuck after {self.calls[-3:]}"
         return self.outcome
 
+    def die(self) -> None:
+        """Its threads end here: they would keep the interpreter from ending."""
+        with self._changed:
+            self._is_dead = True
+            self._changed.notify_all()
+        self._thread.join(STEP_SECONDS)
+        assert self.is_done, f"outlived its death after {self.calls[-3:]}"
+
     def _run(self) -> None:
         try:
             outcome: object = self._work(self)  # type: ignore[arg-type]
-        except Exception as error:
+        except (Exception, Died) as error:
             outcome = error
         with self._changed:
             self.outcome, self.is_done = outcome, True
             self._changed.notify_all()
+
+
+def end_all() -> None:
+    """Nothing that a test left waiting outlives it."""
+    while Writer.started:
+        Writer.started.pop().die()

@@ -31,7 +31,7 @@ from lerobot_pipelines.errors import Transient
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines.storage.base import Storage
 from lerobot_pipelines_tests.datasets.episodes import STATE, Bucket, toy_config
-from lerobot_pipelines_tests.datasets.interleaving import MemoryStorage, Writer
+from lerobot_pipelines_tests.datasets.interleaving import MemoryStorage, Writer, end_all
 from lerobot_pipelines_tests.datasets.reading import brightness_of, content
 from lerobot_pipelines_tests.s3_server import S3Server
 
@@ -140,9 +140,11 @@ def prepared(storage: Storage | None, scenario: Scenario, fmt: Format, folder: P
 
 
 @pytest.fixture(autouse=True)
-def _no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody pulls the plug here, and waiting for the disk takes most of the time."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+    yield
+    end_all()
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -293,6 +295,7 @@ def test_a_writer_that_dies_at_any_operation_is_gone_on_with(
         dead.step(stop)
         assert_no_mixture(bucket, fmt, stop)
         assert_at_rest(bucket, fmt, (stop, dead.calls[-2:]))
+        dead.die()
 
 
 def three_writers(place: Place, fmt: Format, scenario: Scenario, seed: int) -> None:

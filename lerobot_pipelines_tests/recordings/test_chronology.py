@@ -69,8 +69,8 @@ def test_two_times_are_never_mixed(data: st.DataObject) -> None:
     period = data.draw(st.sampled_from([5.0, 10.0, 20.0, 40.0]))
     count = 200
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    true = clock(period, count)[rng.random(count) > data.draw(st.sampled_from([0.0, 0.1]))]
-    at = data.draw(st.integers(3, len(true) - 3))
+    true = clock(period, count)[rng.random(count) > data.draw(st.sampled_from([0.0, 0.05]))]
+    at = data.draw(st.integers(3, len(true) - 8))
     size = round(data.draw(st.floats(0, 400)) * MS)
     stamps = true.copy()
     stamps[at:] -= size
