@@ -253,6 +253,7 @@ def assert_ended_well(one: Writer, trace: object) -> None:
     assert isinstance(one.outcome, DatasetUpdate | Transient), (trace, one.outcome)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
 def test_a_writer_overtaken_at_any_operation_changes_nothing(
     place_of: Callable[[Scenario, Format], Place], fmt: Format, scenario: Scenario
@@ -279,6 +280,7 @@ def test_a_writer_overtaken_at_any_operation_changes_nothing(
         assert_at_rest(bucket, fmt, trace)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
 def test_a_writer_that_dies_at_any_operation_is_gone_on_with(
     tmp_path: Path, fmt: Format, scenario: Scenario
