@@ -5,8 +5,9 @@ killed and stopped, artifacts and files of the dataset are lost, the YAML is bro
 copies of it appear, a backfill comes half-way and is cancelled. Then all is left alone, and every
 count has to agree: the bucket's, the monitor's, the ledger's and that of the verified datasets.
 
-``LEROBOT_PIPELINES_TEST_LONG=1 pytest -s -n 0`` on this file runs it; ``LEROBOT_PIPELINES_SOAK_S`` (1200) and
-``LEROBOT_PIPELINES_SOAK_EPISODES`` (200) say how long and how much.
+``LEROBOT_PIPELINES_TEST_LONG=1 pytest -s -n 0`` on this file runs it;
+``LEROBOT_PIPELINES_SOAK_S`` (1200) and ``LEROBOT_PIPELINES_SOAK_EPISODES`` (200) say how long and
+how much.
 """
 
 from __future__ import annotations
