@@ -1,0 +1,1 @@
+"""What README and its sisters claim, held against the code."""
