@@ -25,7 +25,7 @@ from lerobot_pipelines.pipeline.dataset import (
     finished_fingerprint,
     is_up_to_date,
 )
-from lerobot_pipelines.pipeline.health import file_damages
+from lerobot_pipelines.pipeline.health import file_damages, next_damaged_dataset
 from lerobot_pipelines.pipeline.known_failures import failures_among
 from lerobot_pipelines.pipeline.workspace import Workspace
 
@@ -40,24 +40,28 @@ GIVEN_UP_S = 3600.0
 PAUSE_S, MAX_PAUSE_S = 30.0, 1800.0
 MOST_COUNTED = 100
 READING_BUDGET_S = 2.0
+LISTING_BUDGET_S = 1.5
 FINGERPRINT_DIGITS = 32
 
 
 @dataclass
 class DatasetCursor:
     """``behind_since``: when the dataset was first seen out of date; 0 when it is not.
-    ``checked``: when its files were last found as they were committed."""
+    ``checked``: when its files were last found as they were committed. ``after``: where the turn
+    goes on, if each episode has a dataset of its own."""
 
     behind_since: float = 0.0
     refusals: str = ""
     checked: float = 0.0
+    after: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> DatasetCursor:
         try:
             data = json.loads(text or "{}")
             checked = float(data.get("checked", 0.0))
-            return cls(float(data["behind_since"]), str(data["refusals"]), checked)
+            after = str(data.get("after", ""))
+            return cls(float(data["behind_since"]), str(data["refusals"]), checked, after)
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
@@ -138,15 +142,19 @@ def decide(
 def _damage(workspace: Workspace, cursor: DatasetCursor, now_s: float) -> str:
     """The identity of what is missing or changed of the dataset's files; "" if nothing is.
 
-    Looked for now and then: it costs a listing of the dataset. Where each episode has a dataset of
-    its own, every update looks at all of them, and ``repair`` does.
+    Looked for now and then: it costs a listing of the dataset. Datasets of single episodes have
+    turns, some of them a tick, and the first that is damaged is named.
     """
-    if workspace.config.has_dataset_per_episode or now_s - cursor.checked < CHECK_EVERY_S:
+    if now_s - cursor.checked < CHECK_EVERY_S and not cursor.after:
         return ""
-    found = sorted(f"{one.root}/{one.path}: {one.fault}" for one in file_damages(workspace))
-    if not found:
+    if workspace.config.has_dataset_per_episode:
+        damages, cursor.after = next_damaged_dataset(workspace, cursor.after, LISTING_BUDGET_S)
+    else:
+        damages = file_damages(workspace)
+    if not damages:
         cursor.checked = now_s  # a damage is looked at again until it is mended
         return ""
+    found = sorted(f"{one.root}/{one.path}: {one.fault}" for one in damages)
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 

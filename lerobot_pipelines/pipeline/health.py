@@ -30,7 +30,7 @@ from lerobot_pipelines.pipeline.artifacts import (
     retries_folder,
 )
 from lerobot_pipelines.pipeline.dataset import dataset_snapshots
-from lerobot_pipelines.pipeline.episode_datasets import all_sizes, config_of, read_state
+from lerobot_pipelines.pipeline.episode_datasets import Made, all_sizes, config_of, read_state
 from lerobot_pipelines.pipeline.keys import decode_key
 from lerobot_pipelines.pipeline.workspace import Workspace
 from lerobot_pipelines.storage.base import ObjectInfo, ObjectNotFound
@@ -117,15 +117,45 @@ def file_damages(workspace: Workspace) -> list[FileDamage]:
         return [
             one for fmt in config.dataset.formats for one in _files(workspace, config, fmt, None)
         ]
-    jobs = [
-        (config_of(config, partition, folder), Format(name), partition)
-        for partition, made in read_state(workspace).made.items()
-        for folder, sizes in all_sizes(made)
-        for name in sizes
-    ]
+    jobs = _jobs(workspace, read_state(workspace).made)
     with ThreadPoolExecutor(READ_THREADS) as pool:
         found = pool.map(lambda job: list(_files(workspace, *job)), jobs)
         return [one for damaged in found for one in damaged]
+
+
+def next_damaged_dataset(
+    workspace: Workspace, after: str, seconds: float
+) -> tuple[list[FileDamage], str]:
+    """Of the datasets of single episodes behind the partition ``after``: the first that is not as
+    it was committed, and from where to go on; "" when all were looked at.
+
+    It ends when the ``seconds`` are over, having looked at some.
+    """
+    until_s = time.monotonic() + seconds
+    made = read_state(workspace).made
+    partitions = sorted(partition for partition in made if partition > after)
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        for start in range(0, len(partitions), READ_THREADS):
+            if start and time.monotonic() > until_s:
+                return [], partitions[start - 1]
+            turn = partitions[start : start + READ_THREADS]
+            jobs = _jobs(workspace, {partition: made[partition] for partition in turn})
+            for found in pool.map(lambda job: list(_files(workspace, *job)), jobs):
+                if found:
+                    return found, after
+    return [], ""
+
+
+def _jobs(
+    workspace: Workspace, made: Mapping[str, Made]
+) -> list[tuple[DatasetConfig, Format, str]]:
+    """Each dataset of a single episode with its format and partition key."""
+    return [
+        (config_of(workspace.config, partition, folder), Format(name), partition)
+        for partition, one in made.items()
+        for folder, sizes in all_sizes(one)
+        for name in sizes
+    ]
 
 
 def _files(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from lerobot_pipelines.config import override
 from lerobot_pipelines.config.schema import DatasetConfig, Format, StorageConfig
 from lerobot_pipelines.datasets import DatasetUpdate
 from lerobot_pipelines.datasets.verify import verify_dataset
+from lerobot_pipelines.defs import dataset_sensor, naming
+from lerobot_pipelines.defs.dataset_sensor import DatasetCursor
 from lerobot_pipelines.errors import ConfigError, Refused, Transient
-from lerobot_pipelines.pipeline import convert, episode_datasets
+from lerobot_pipelines.pipeline import convert, episode_datasets, health
 from lerobot_pipelines.pipeline.convert import convert_dataset
 from lerobot_pipelines.pipeline.dataset import dataset_roots, dataset_sizes, update_datasets
 from lerobot_pipelines.recorder import publish_episode
@@ -202,3 +206,36 @@ def test_a_source_in_the_pattern_needs_sources(tmp_path: Path) -> None:
     storage = StorageConfig(url=tmp_path.as_uri())
     with pytest.raises(ConfigError, match=r"no storage\.sources"):
         override(fleet_config(storage), {"dataset.pattern": PATTERN})
+
+
+def test_the_sensor_looks_at_each_dataset_in_its_turn_and_asks_for_a_damaged_one(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a", "b", "c"]
+    for name in names:
+        fleet.publish(name, "robot_1")
+    fleet.convert()
+    monkeypatch.setattr(health, "READ_THREADS", 1)
+    monkeypatch.setattr(dataset_sensor, "LISTING_BUDGET_S", 0.0)  # one listing a tick
+    cursor, now_s = DatasetCursor(), time.time()
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> dg.RunRequest | str:
+            return dataset_sensor.decide(fleet.workspace, instance, cursor, now_s)
+
+        turns = [(tick(), cursor.after)[1] for _ in range(3)]
+        assert turns == ["robot_1~a", "robot_1~b", ""]
+        assert cursor.checked == now_s and tick() == "the dataset holds every finished episode"
+        now_s += dataset_sensor.CHECK_EVERY_S
+        (lost,) = (fleet.folder / "b/converted/robot_1/b_nearest/v2.1/data").rglob("*.parquet")
+        sound = lost.read_bytes()
+        lost.unlink()
+        answers = [tick() for _ in range(4)]
+    assert answers[0] == "the dataset holds every finished episode"
+    first, *others = [one for one in answers if isinstance(one, dg.RunRequest)]
+    assert len(others) == 2  # asked for again while it lasts, and known by the same name
+    assert {one.tags[naming.FINISHED_TAG] for one in others} == {first.tags[naming.FINISHED_TAG]}
+    fleet.convert()
+    assert lost.read_bytes() == sound
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert [tick() for _ in range(3)] == ["the dataset holds every finished episode"] * 3
