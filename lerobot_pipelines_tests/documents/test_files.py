@@ -39,13 +39,12 @@ def test_paths_in_the_repository_exist(document: str) -> None:
         path = span.partition("::")[0]
         if path.startswith(FOLDERS) and " " not in path and "<" not in path:
             assert any(ROOT.glob(path.rstrip("/"))), path
-        elif folder != ROOT and re.fullmatch(r"[\w./-]+\.(py|yaml|conf|service)", path):
-            places = (folder / path, ROOT / path, folder / "systemd" / path)
-            assert (
-                any(place.exists() for place in places)
-                or "kubernetes" in document
-                or any(folder.rglob(Path(path).name))
-            ), path
+        elif folder.name in ("deploy", "benchmarks") and _is_file_name(path):
+            assert (ROOT / path).exists() or any(folder.rglob(Path(path).name)), path
+
+
+def _is_file_name(text: str) -> bool:
+    return re.fullmatch(r"[\w./-]+\.(py|yaml|conf|service)", text) is not None
 
 
 def test_packages_named_in_the_readme_exist() -> None:
@@ -58,9 +57,10 @@ def test_packages_named_in_the_readme_exist() -> None:
 BUCKET_FOLDERS = {"raw", "work", "converted", "data", "videos", "meta", "verify"}
 
 
-def test_shipped_files_are_called_by_their_names() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_shipped_files_are_called_by_their_names(document: str) -> None:
     shipped = {f"{name}.yaml" for name in shipped_configs()}
-    for name in re.findall(r"`([\w*]+\.yaml)`", read("README.md")):
+    for name in re.findall(r"^([\w*]+\.yaml)$", "\n".join(spans(document)), re.MULTILINE):
         if name.startswith(("dual_arm", "kuavo", "unitree", "g1", "demo")):
             assert any(Path(file).match(name) for file in shipped), name
 

@@ -88,6 +88,17 @@ def test_calls_in_sentences_use_names_and_keywords_that_exist(document: str) -> 
         assert_keywords_exist(tree, known | imported(tree))
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_names_of_the_package_exist(document: str) -> None:
+    for span in spans(document):
+        if re.fullmatch(rf"{PACKAGE}(\.\w+)+", span):
+            module, _, name = span.rpartition(".")
+            try:
+                import_module(span)
+            except ModuleNotFoundError:
+                getattr(import_module(module), name)
+
+
 def test_calls_in_sentences_are_found() -> None:
     known = public_names()
     found = {span.partition("(")[0] for span in calls("README.md")}

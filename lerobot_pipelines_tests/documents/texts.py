@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +53,16 @@ def blocks(document: str, *languages: str) -> list[Block]:
 
 
 def prose(document: str) -> str:
-    """The document without its fenced blocks."""
-    return _FENCE.sub("", read(document))
+    """The document without its fenced blocks, and without what a table calls ``old``."""
+    text = _FENCE.sub("", read(document))
+    return "\n".join(_without_old(text.splitlines()))
+
+
+def _without_old(lines: list[str]) -> Iterator[str]:
+    inside = False
+    for line in lines:
+        inside = line.startswith("| old |") or (inside and line.startswith("|"))
+        yield re.sub(r"^\|.*?(?<!\\)\|", "| |", line) if inside else line
 
 
 def spans(document: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Texts that owners of earlier converters have today, run as they stand."""
