@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lerobot_pipelines_tests.documents.texts import blocks, read, table
+from lerobot_pipelines_tests.documents.texts import read
 from lerobot_pipelines_tests.migration.repository import TEXTS, text
+from lerobot_pipelines_tests.migration.snippets import PAGE, snippet
 
-PAGE = "lerobot_pipelines/docs/migration.md"
 FILES = sorted(path.name for path in TEXTS.glob("*.yaml"))
 
 
@@ -34,14 +34,6 @@ def keys(content: Any) -> Iterator[str]:
 def test_every_key_of_an_old_file_is_on_the_page(name: str) -> None:
     spoken_of = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`", read(PAGE)))))
     assert set(keys(text(name))) <= spoken_of
-
-
-def snippet(word: str) -> dict[str, Any]:
-    """The names that the page's one block with that word defines."""
-    (block,) = (block for block in blocks(PAGE, "python") if word in block.text)
-    names: dict[str, Any] = {}
-    exec(compile(block.text, PAGE, "exec"), names)
-    return names
 
 
 def test_rows_are_compared_as_the_page_says(tmp_path: Path) -> None:
@@ -69,5 +61,3 @@ def test_each_system_has_its_tables() -> None:
     assert len(re.findall(r"^\| old \| new \|", read(PAGE), re.MULTILINE)) >= 9
     (heading,) = re.findall(r"^\| the list .*$", read(PAGE), re.MULTILINE)
     assert text("redis_config.yaml")["redis"]["queue_name"] in heading
-    with pytest.raises(ValueError):
-        table(PAGE, "old", "new", "there is no such column")
