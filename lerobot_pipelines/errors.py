@@ -95,3 +95,7 @@ class StoreRejected(PipelineError):
 
 class PipelineWarning(UserWarning):
     """Something worth an operator's attention that does not stop the conversion."""
+
+
+class PipelineNote(UserWarning):
+    """Something worth knowing of what was asked for; nothing is wrong with it."""

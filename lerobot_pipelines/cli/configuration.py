@@ -76,9 +76,9 @@ def parse_settings(settings: Sequence[str]) -> dict[str, object]:
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator or not key.strip():
-            raise click.UsageError(f'--set {setting}: expected KEY=VALUE, e.g. "video.crf=28"')
+            raise click.UsageError(f'{setting}: expected KEY=VALUE, e.g. "video.crf=28"')
         try:
             overrides[key.strip()] = parse_scalar(value)
         except ValueError as error:
-            raise click.UsageError(f"--set {setting}: {error}") from error
+            raise click.UsageError(f"{setting}: {error}") from error
     return overrides

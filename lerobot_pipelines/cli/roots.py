@@ -8,6 +8,7 @@ What the steps leave for one another goes below ``OUTPUT/.work``, so the input i
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import click
 
 import lerobot_pipelines
+from lerobot_pipelines.cli.configuration import config_path
 
 if TYPE_CHECKING:
     from lerobot_pipelines.config.schema import DatasetConfig, StorageConfig
@@ -30,6 +32,32 @@ class Root(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.bucket}/{self.path.as_posix().lstrip('/')}"
+
+
+def read_placed(
+    name: str,
+    overrides: Mapping[str, object],
+    input_root: str | None,
+    output_root: str | None,
+) -> DatasetConfig:
+    """The configuration, with recordings and datasets in the folders given: see ``place``.
+
+    With both given it needs no ``storage`` of its own. Raises ``ConfigError`` naming every fault.
+    """
+    from lerobot_pipelines.config import load_config
+
+    bucket = None if input_root is None else _bucket_url(input_root)
+    config = load_config(config_path(name), dict(overrides) or None, bucket=bucket)
+    if output_root is None and bucket is not None and config.storage.url == bucket:
+        raise click.UsageError(
+            f"{name} does not say where datasets go; give --output as well as --input"
+        )
+    return place(config, input_root, output_root)
+
+
+def _bucket_url(text: str) -> str:
+    root = _root(text)
+    return _url(root.bucket, root.path)
 
 
 def place(config: DatasetConfig, input_root: str | None, output_root: str | None) -> DatasetConfig:

@@ -26,8 +26,13 @@ class Draft:
     folder: Path
     document: YamlDocument = field(default_factory=YamlDocument)
     name: str | None = None  # the file's stem
+    template: Path | None = None  # the strategy's file, see ``legacy_template``
+    overrides: Mapping[str, object] = field(default_factory=dict)  # that will be applied
+    written: Mapping[str, Any] = field(default_factory=dict)  # as in the file, variables by name
+    bucket: str | None = None  # URL of the store named instead of the file's, e.g. by ``--input``
     faults: list[ConfigFault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # nothing is wrong, yet it is said
     origins: dict[KeyPath, KeyPath] = field(default_factory=dict)  # new place -> place in the file
     overridden: set[KeyPath] = field(default_factory=set)
     secret: set[KeyPath] = field(default_factory=set)  # places in the file filled from variables
@@ -105,7 +110,14 @@ class Draft:
             )
 
     def origin(self, path: KeyPath) -> KeyPath:
-        """The place in the file that the value at ``path`` came from."""
+        """The place in the file that the value at ``path`` came from, by however many moves."""
+        seen = {path}
+        while (earlier := self._moved_from(path)) not in seen:
+            seen.add(earlier)
+            path = earlier
+        return path
+
+    def _moved_from(self, path: KeyPath) -> KeyPath:
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return (*self.origins[path[:length]], *path[length:])
@@ -134,15 +146,27 @@ class Draft:
             if path not in self.unfilled:
                 self.faults.append(ConfigFault(dotted(path), message, source=OVERRIDE))
         elif origin not in self.unfilled:
-            self.faults.append(ConfigFault(dotted(origin), message, self.document.line(origin)))
+            line, file = self.document.line(origin), self.document.file(origin)
+            self.faults.append(ConfigFault(dotted(origin), message, line, file=file))
 
     def warn(self, path: KeyPath, message: str) -> None:
         """Note something that does not hinder: a key that has no effect here."""
+        self.warnings.append(self._remark(path, message))
+
+    def note(self, path: KeyPath, message: str) -> None:
+        """Note something worth knowing that nobody need change."""
+        self.notes.append(self._remark(path, message))
+
+    def _remark(self, path: KeyPath, message: str) -> str:
         origin = self.origin(path)
-        line = self.document.line(origin)
-        where = f"line {line}, " if line is not None else ""
+        line, file = self.document.line(origin), self.document.file(origin)
         message = without_contents(message, self.contents)
-        self.warnings.append(f"{where}{dotted(origin)}: {message}")
+        return str(ConfigFault(dotted(origin), message, line, file=file))
+
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of the files that the configuration is made of, the strategy's first."""
+        own = (self.folder,)
+        return own if self.template is None else tuple(dict.fromkeys((self.template.parent, *own)))
 
     def _from_override(self, path: KeyPath, origin: KeyPath) -> bool:
         """Set by an override, or there only because of one inside."""

@@ -25,9 +25,11 @@ class ConfigFault:
     message: str
     line: int | None = None
     source: str | None = None  # "override" where it came from one
+    file: str | None = None  # the other file that it is in, where a configuration has two
 
     def __str__(self) -> str:
-        where = f"line {self.line}, " if self.line is not None else ""
+        where = f"{self.file} " if self.file is not None else ""
+        where += f"line {self.line}, " if self.line is not None else ""
         if self.source is not None:
             where = f"{self.source} "
         return f"{where}{self.key}: {self.message}" if self.key else f"{where}{self.message}"
@@ -63,7 +65,9 @@ def suggestion(given: str, valid: Iterable[str]) -> str:
 
 def config_error(file: str, faults: Sequence[ConfigFault]) -> ConfigError:
     """The error that names the file and lists every fault in the order of the file's lines."""
-    ordered = sorted(dict.fromkeys(faults), key=lambda fault: (fault.line or 0, fault.key))
+    ordered = sorted(
+        dict.fromkeys(faults), key=lambda fault: (fault.file or "", fault.line or 0, fault.key)
+    )
     count = "1 fault" if len(ordered) == 1 else f"{len(ordered)} faults"
     lines = "\n".join(f"  {fault}" for fault in ordered)
     return ConfigError(f"{file} has {count}:\n{lines}", file=file, faults=tuple(ordered))

@@ -8,46 +8,58 @@ the same thing they may both be there; where they disagree it is a fault.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 from lerobot_pipelines.config import legacy_keys as keys
 from lerobot_pipelines.config.draft import Draft, described
 from lerobot_pipelines.config.environment import referenced_variable
 from lerobot_pipelines.config.faults import suggestion
+from lerobot_pipelines.config.legacy_defaults import older_defaults
+from lerobot_pipelines.config.legacy_names import translate_names
 from lerobot_pipelines.config.legacy_places import translate_places
+from lerobot_pipelines.config.legacy_rosbag import translate_rosbag
 
-_BCE_HOST = re.compile(r"https?://(?:s3\.)?([a-z0-9-]+)\.bcebos\.com/?", re.IGNORECASE)
 BOS_VARIABLES = ("BOS_ACCESS_KEY", "BOS_SECRET_KEY")
 
 
 def before_substitution(draft: Draft) -> None:
     """Take out keys without effect and replace credentials by their variables' names."""
+    for old, new in keys.RENAMED_BEFORE.items():
+        draft.section(old[0])
+        draft.move(old, new)
     for path, why in keys.IGNORED.items():
-        if path == ("conversion", "config_template") and _lacks_robot(draft):
-            _refuse_template(draft)
-        else:
-            _ignore(draft, path, why)
+        if draft.get(*path) == {}:
+            draft.pop(*path)  # all of it is something else now
+        _ignore(draft, path, why)
     for kind in keys.BUCKET_SECTIONS:
         draft.section(kind)
         for path, why in keys.BUCKET_IGNORED.items():
             _ignore(draft, (kind, *path), why)
+        _optional_variable(draft, (kind, "download", "temp_dir"))
         _credentials(draft, kind)
 
 
 def translate(draft: Draft) -> None:
     """Bring every older key to its place in the schema. ``robot.arms`` stays for ``arms``."""
+    older = is_older(draft)
+    older = translate_rosbag(draft) or older
     _unknown_keys(draft, keys.SECTIONS)
     for old, new in keys.RENAMED.items():
         if old == ("sources",):
             _sources(draft)
         draft.move(old, new)
     _bucket(draft)
-    _names(draft)
     _video(draft)
-    translate_places(draft)
+    translate_places(draft, translate_names(draft))
     for section in ("input", "output", "conversion"):
         draft.pop(section)
+    if older:
+        older_defaults(draft)
+
+
+def is_older(draft: Draft) -> bool:
+    """Whether the file was written for another program: ours name a dataset in every file."""
+    return not draft.has("dataset", "name") and any(draft.has(key) for key in keys.TOP_LEVEL)
 
 
 def _ignore(draft: Draft, path: tuple[str, ...], why: str) -> None:
@@ -56,19 +68,12 @@ def _ignore(draft: Draft, path: tuple[str, ...], why: str) -> None:
         draft.pop(*path)
 
 
-def _lacks_robot(draft: Draft) -> bool:
-    return not any(draft.has(key) for key in ("robot", "cameras", "streams"))
-
-
-def _refuse_template(draft: Draft) -> None:
-    path = ("conversion", "config_template")
-    if draft.has(*path):
-        draft.fault(
-            path,
-            "the robot and the cameras are in another file; put that file's keys into this one "
-            "(one file describes one dataset) and remove config_template",
-        )
-        draft.pop(*path)
+def _optional_variable(draft: Draft, path: tuple[str, ...]) -> None:
+    """A variable that older programs did without when it was not set."""
+    value = draft.get(*path)
+    name = referenced_variable(value) if isinstance(value, str) else None
+    if name is not None:
+        draft.put(path, f"${{{name}:-}}")
 
 
 def _credentials(draft: Draft, kind: str) -> None:
@@ -106,11 +111,7 @@ def _bucket(draft: Draft) -> None:
         draft.fault(("s3",), "there is a section bos as well; a dataset has one bucket, keep one")
     for kind in present:
         _unknown_keys(draft, keys.bucket_sections(kind))
-        if kind == "bos" and not draft.has(kind, "region"):
-            endpoint = draft.get(kind, "endpoint")
-            match = _BCE_HOST.fullmatch(endpoint) if isinstance(endpoint, str) else None
-            if match and not draft.has("storage", "region"):
-                draft.put(("storage", "region"), match[1].lower(), (kind, "endpoint"))
+        _batch_size(draft, kind)
         bucket = draft.get(kind, "bucket")
         if bucket is None:
             draft.fault((kind,), "has no bucket; add the key bucket with its name")
@@ -122,6 +123,23 @@ def _bucket(draft: Draft) -> None:
         for old, new in keys.BUCKET_RENAMED.items():
             draft.move((kind, *old), new)
         draft.pop(kind)
+
+
+def _batch_size(draft: Draft, kind: str) -> None:
+    """How many files are fetched in one go, which the number of threads says here."""
+    path = (kind, *keys.BATCH_SIZE)
+    if not draft.has(*path):
+        return
+    if any(draft.has(kind, "download", key) for key in keys.DOWNLOAD_THREAD_KEYS):
+        _ignore(draft, path, "the number of files on their way at once is given beside it")
+        return
+    number = _number(draft.get(*path))
+    if number is not None and number > keys.MAX_THREADS:
+        draft.warn(path, f"at most {keys.MAX_THREADS} files are on their way at once")
+        draft.pop(*path)
+        draft.settle(("storage", "transfer_threads"), keys.MAX_THREADS, path)
+    else:
+        draft.move(path, ("storage", "transfer_threads"))
 
 
 def _sources(draft: Draft) -> None:
@@ -138,50 +156,10 @@ def _sources(draft: Draft) -> None:
         draft.warn(
             ("sources",),
             f"{', '.join(sorted(keys.STORE_KINDS))} name kinds of store, which storage.url says "
-            "here; sources are folders below the raw prefix, one per robot",
+            "here (for recordings on this machine: convert CONFIG --input FOLDER --output FOLDER); "
+            "sources are folders below the raw prefix, one per robot",
         )
     draft.put(("sources",), kept)
-
-
-def _names(draft: Draft) -> None:
-    """``output.dataset_name`` and ``output.pattern``; a file of older keys may have neither."""
-    older = any(draft.has(section) for section in ("robot", "input", "output"))
-    given = draft.get("output", "dataset_name")
-    if isinstance(given, str) and given.strip():
-        name = identifier(given)
-        if name and name != given and not draft.has("dataset", "name"):
-            draft.warn(
-                ("output", "dataset_name"),
-                "names in Dagster hold letters, digits and _ only: the dataset's follows from it",
-            )
-            if "/" not in given and not draft.has("output", "pattern"):
-                draft.settle(("dataset", "pattern"), given, ("output", "dataset_name"))
-        draft.move(("output", "dataset_name"), ("dataset", "name"), name or given)
-    else:
-        draft.move(("output", "dataset_name"), ("dataset", "name"))
-    if older and not draft.has("dataset", "name") and (name := identifier(draft.name or "")):
-        draft.put(("dataset", "name"), name)
-    _pattern(draft)
-
-
-def _pattern(draft: Draft) -> None:
-    given = draft.get("output", "pattern")
-    if not isinstance(given, str):
-        draft.move(("output", "pattern"), ("dataset", "pattern"))
-        return
-    path = ("output", "pattern")
-    pattern = given.removeprefix("./").rstrip("/")
-    for old, new in (("{dataset_name}", "{dataset}"), ("{robot_type}", "{robot}")):
-        pattern = pattern.replace(old, new)
-    whole = re.sub(r"\{episode(?:_id)?\}", "{dataset}", pattern)
-    if whole != pattern:
-        draft.warn(path, "one dataset holds every episode: its name stands for {episode_id}")
-    sources = draft.get("storage", "sources")
-    if "{source}" in whole and not (isinstance(sources, list) and len(sources) == 1):
-        draft.warn(path, "one dataset holds the episodes of all sources: {source} is left out")
-        parts = (re.sub(r"[_.-]?\{source\}", "", part).lstrip("_.-") for part in whole.split("/"))
-        whole = "/".join(part for part in parts if part)
-    draft.move(path, ("dataset", "pattern"), whole)
 
 
 def _video(draft: Draft) -> None:
@@ -221,14 +199,6 @@ def _number(value: object) -> float | None:
     except ValueError:
         return None
     return number if 0 < number < math.inf else None
-
-
-def identifier(text: str) -> str:
-    """The text as a dataset's name: letters, digits and ``_``, a letter first; "" if none is."""
-    words = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
-    if words and not words[0].isalpha():
-        words = f"dataset_{words}"
-    return words[:100]
 
 
 def _unknown_keys(draft: Draft, sections: Mapping[tuple[str, ...], frozenset[str]]) -> None:

@@ -13,6 +13,12 @@ RENAMED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("conversion", "strategy"): ("alignment", "strategy"),
 }
 
+# The same, where the rest of the section is left out before variables are filled in.
+RENAMED_BEFORE: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("redis", "max_workers"): ("workers",),
+    ("worker", "max_workers"): ("workers",),
+}
+
 # The same inside the bucket's section.
 BUCKET_RENAMED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("endpoint",): ("storage", "endpoint"),
@@ -29,21 +35,29 @@ THREAD_KEYS = (
     *("concurrent", "concurrency", "max_concurrent", "max_concurrency", "parallel"),
     *("threads", "num_threads", "max_threads", "workers", "num_workers", "max_workers"),
 )
+DOWNLOAD_THREAD_KEYS = (*THREAD_KEYS, "parallel_downloads")
 BUCKET_RENAMED |= {
-    ("download", key): ("storage", "transfer_threads")
-    for key in (*THREAD_KEYS, "parallel_downloads")
+    **{("download", key): ("storage", "transfer_threads") for key in DOWNLOAD_THREAD_KEYS},
+    **{
+        ("upload", key): ("storage", "upload_threads") for key in (*THREAD_KEYS, "parallel_uploads")
+    },
+    ("download", "temp_dir"): ("storage", "cache_dir"),
+    ("validation", "stable_time"): ("storage", "scanner", "quiet_period_s"),
 }
 
-_BY_DAGSTER = "the run queue of Dagster does this"
+_BY_DAGSTER = (
+    "Dagster's run queue took its place: it asks by itself, needs no server and keeps what failed "
+    "(monitor, retry)"
+)
 _BY_RETRIES = "failed transfers and runs are retried with back-off by themselves"
 _BY_CLIENT = "the storage client chooses this by itself"
+_BY_PARTITIONS = "each look compares all folders with the known partitions"
 
 _TRANSFER_IGNORED = {
-    "temp_dir": "scratch files go to the folder that LEROBOT_PIPELINES_CACHE names",
-    "batch_size": _BY_CLIENT,
     "chunk_size": _BY_CLIENT,
     "multipart_threshold": _BY_CLIENT,
     "multipart_chunksize": _BY_CLIENT,
+    "retry": _BY_RETRIES,
     "retries": _BY_RETRIES,
     "max_retries": _BY_RETRIES,
     "retry_delay": _BY_RETRIES,
@@ -55,14 +69,26 @@ _TRANSFER_IGNORED = {
 IGNORED: dict[tuple[str, ...], str] = {
     ("redis",): _BY_DAGSTER,
     ("worker",): _BY_DAGSTER,
-    ("conversion", "config_template"): "one file describes the whole dataset",
+    ("hydra",): "a run's settings are kept with the dataset, in its provenance",
 }
 BUCKET_IGNORED: dict[tuple[str, ...], str] = {
-    ("scanner", "incremental_key"): "the sensor compares with the known partitions",
+    ("scanner", "incremental_key"): _BY_PARTITIONS,
+    ("scanner", "enable_incremental"): _BY_PARTITIONS,
+    ("scanner", "max_keys"): _BY_CLIENT,
+    ("validation", "required_dirs"): "what streams and cameras name is required",
+    (
+        "validation",
+        "check_count_match",
+    ): "streams and cameras are judged one by one, by their times",
+    ("validation", "min_file_count"): "storage.scanner.min_episode_files counts files",
     **{("download", key): why for key, why in _TRANSFER_IGNORED.items()},
     **{("upload", key): why for key, why in _TRANSFER_IGNORED.items()},
-    **{("upload", key): _BY_CLIENT for key in (*THREAD_KEYS, "parallel_uploads")},
+    ("upload", "temp_dir"): "storage.cache_dir is for both directions",
+    ("upload", "batch_size"): "storage.upload_threads says how many are on their way",
 }
+# Files fetched in one go: their number is that of the threads, unless that is given as well.
+BATCH_SIZE = ("download", "batch_size")
+MAX_THREADS = 256
 
 ACCESS_KEYS = ("access_key", "access_key_id", "ak")
 SECRET_KEYS = ("secret_key", "secret_access_key", "sk")
@@ -79,7 +105,7 @@ SECTIONS: dict[tuple[str, ...], frozenset[str]] = {
 def bucket_sections(kind: str) -> dict[tuple[str, ...], frozenset[str]]:
     """The keys of the section ``bos`` or ``s3`` and of the sections inside it."""
     sections: dict[tuple[str, ...], set[str]] = {(kind,): {"bucket", *ACCESS_KEYS, *SECRET_KEYS}}
-    for path in (*BUCKET_RENAMED, *BUCKET_IGNORED):
+    for path in (*BUCKET_RENAMED, *BUCKET_IGNORED, BATCH_SIZE):
         sections[(kind,)].add(path[0])
         if len(path) > 1:
             sections.setdefault((kind, path[0]), set()).add(path[1])
@@ -94,9 +120,16 @@ CODECS = {
     **dict.fromkeys(("mjpeg", "mjpg"), "copy"),
 }
 
+# What older programs did where a file says nothing.
+OLDER_WINDOW_MS = 20
+OLDER_CHUNK_SIZE = 10
+
 # Entries of ``sources`` that name a kind of store, not a robot.
 STORE_KINDS = frozenset({"local", "bos", "s3"})
 
 TOP_LEVEL: frozenset[str] = frozenset(
-    {path[0] for path in (*RENAMED, *IGNORED, *SECTIONS)} | set(BUCKET_SECTIONS)
+    {path[0] for path in (*RENAMED, *IGNORED, *SECTIONS)} | {*BUCKET_SECTIONS, "rosbag"}
 )
+
+# Of these nothing is a key of the schema; ``robot`` is shorthand of both.
+SECTIONS_OF_OLDER_KEYS = TOP_LEVEL - {"robot"}

@@ -1,6 +1,7 @@
 """``input.*`` and ``output.base_path``: folders anywhere become one bucket with prefixes.
 
-The older converters read joints and pictures from two folders and write to a third. Here there is
+The older converters read joints and pictures from two folders and write to a third, all meant from
+the working directory (``legacy_search``). Here there is
 one bucket: its root is the nearest folder around them, its prefixes the way to them, and the names
 in which the two inputs differ (``joints``, ``images``) are the layout.
 """
@@ -12,6 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lerobot_pipelines.config.draft import Draft, described
+from lerobot_pipelines.config.legacy_names import PATTERN
+from lerobot_pipelines.config.legacy_search import find
 
 DATA = ("input", "data_path")
 IMAGES = ("input", "images_path")
@@ -27,9 +30,15 @@ class Inputs(NamedTuple):
     task: str  # what follows the layout's names in both paths
 
 
-def translate_places(draft: Draft) -> None:
+def translate_places(draft: Draft, base: str | None = None) -> None:
+    """``base`` is the folder that ``output.pattern`` begins with; it goes before ``base_path``."""
     data, images = _path(draft, DATA), _path(draft, IMAGES)
     output = _path(draft, OUTPUT)
+    origin: tuple[str, str] = OUTPUT
+    if base is not None:
+        if output is not None:
+            draft.warn(OUTPUT, "has no effect here: output.pattern names the folder of all results")
+        output, origin = PurePosixPath(os.path.normpath(os.path.expanduser(base))), PATTERN
     if data is None and images is None and output is None:
         return
     inputs = _inputs(draft, data, images)
@@ -37,14 +46,25 @@ def translate_places(draft: Draft) -> None:
     if isinstance(url, str) and url.lower().startswith("s3://"):
         # They converted a local copy of what the bucket holds.
         for path in (DATA, IMAGES, OUTPUT):
-            if draft.has(*path):
+            if draft.has(*path) and not (path == OUTPUT and base is not None):
                 draft.warn(path, "has no effect here: the bucket is read and written directly")
+        if base is not None:
+            prefix = draft.get("storage", "converted_prefix") or "converted"
+            draft.warn(
+                PATTERN, f'"{base}" is left out: datasets lie below "{prefix}" in the bucket'
+            )
         if inputs is not None:
             _set_layout(draft, inputs)
     elif url is not None:
-        _below_url(draft, inputs, output)
+        _below_url(draft, inputs, output, origin)
+    elif draft.bucket is not None and inputs is not None:
+        _set_layout(draft, inputs)  # where they lie is said outside the file
+        if output is not None:
+            _datasets_alone(draft, output, origin)
     elif inputs is not None:
-        _around(draft, inputs, output)
+        _around(draft, inputs, output, origin)
+    elif output is not None and draft.bucket is not None:
+        _datasets_alone(draft, output, origin)
 
 
 def split_inputs(data: PurePosixPath, images: PurePosixPath) -> Inputs | None:
@@ -111,11 +131,13 @@ def _set_layout(draft: Draft, inputs: Inputs) -> None:
         )
 
 
-def _below_url(draft: Draft, inputs: Inputs | None, output: PurePosixPath | None) -> None:
+def _below_url(
+    draft: Draft, inputs: Inputs | None, output: PurePosixPath | None, origin: tuple[str, str]
+) -> None:
     """``storage.url`` is given: older paths lie below it, unless they are absolute."""
     for path, value, target in (
         (DATA, inputs.root if inputs else None, "raw_prefix"),
-        (OUTPUT, output, "converted_prefix"),
+        (origin, output, "converted_prefix"),
     ):
         if value is None:
             continue
@@ -131,26 +153,58 @@ def _below_url(draft: Draft, inputs: Inputs | None, output: PurePosixPath | None
         _set_layout(draft, inputs)
 
 
-def _around(draft: Draft, inputs: Inputs, output: PurePosixPath | None) -> None:
+def _around(
+    draft: Draft, inputs: Inputs, output: PurePosixPath | None, origin: tuple[str, str]
+) -> None:
     """No ``storage.url``: the nearest folder around input and output is the bucket."""
-    raw = Path(os.path.normpath(draft.folder / inputs.root))
+    raw = _input_folder(draft, inputs.root)
     if raw == raw.parent:
         draft.fault(DATA, "is the root of the disk; give the folder of the recordings")
         return
     places = [raw.parent]
     if output is not None:
-        converted = Path(os.path.normpath(draft.folder / output))
+        converted = _output_folder(draft, output, origin)
         places.append(converted.parent)
     base = Path(os.path.commonpath(places))
     draft.put(("storage", "url"), base.as_uri(), DATA)
     draft.settle(("storage", "raw_prefix"), raw.relative_to(base).as_posix(), DATA)
     if output is not None:
-        prefix = converted.relative_to(base).as_posix()
-        draft.settle(("storage", "converted_prefix"), prefix, OUTPUT)
-        if not draft.has("storage", "work_prefix"):
-            # Beside the datasets: the folder around both may be anything, even the disk's root.
-            draft.put(("storage", "work_prefix"), f"{prefix}_work", OUTPUT)
+        _set_output(draft, converted.relative_to(base).as_posix(), origin)
     _set_layout(draft, inputs)
+
+
+def _datasets_alone(draft: Draft, output: PurePosixPath, origin: tuple[str, str]) -> None:
+    """Where recordings lie is said outside the file; where datasets lie the file says."""
+    converted = _output_folder(draft, output, origin)
+    if converted != converted.parent:
+        draft.put(("storage", "url"), converted.parent.as_uri(), origin)
+        _set_output(draft, converted.name, origin)
+
+
+def _set_output(draft: Draft, prefix: str, origin: tuple[str, str]) -> None:
+    draft.settle(("storage", "converted_prefix"), prefix, origin)
+    if not draft.has("storage", "work_prefix"):
+        # Beside the datasets: the folder around both may be anything, even the disk's root.
+        draft.put(("storage", "work_prefix"), f"{prefix}_work", origin)
+
+
+def _input_folder(draft: Draft, given: PurePosixPath) -> Path:
+    """Where the recordings lie, said if that is not where the program was started."""
+    found = find(draft, str(given), Path.is_dir)
+    path = DATA if draft.has(*DATA) else IMAGES
+    if not found.is_there and len(found.looked_at) > 1:
+        draft.note(path, f"{found.in_words()}: the first is meant; create it, or give --input")
+    elif found.path != found.looked_at[0]:
+        draft.note(path, f"{found.looked_at[0]} is not there, {found.path} is meant")
+    return found.path
+
+
+def _output_folder(draft: Draft, given: PurePosixPath, origin: tuple[str, str]) -> Path:
+    """Where datasets go: below the working directory, or where there are some already."""
+    found = find(draft, str(given), Path.is_dir)
+    if found.is_there and found.path != found.looked_at[0]:
+        draft.note(origin, f"goes on in {found.path}, which is there; {found.looked_at[0]} is not")
+    return found.path
 
 
 def _text(path: PurePosixPath) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from lerobot_pipelines.config.arms import expand_arms
-from lerobot_pipelines.config.draft import Draft, below, described
+from lerobot_pipelines.config.draft import Draft, below
 from lerobot_pipelines.config.environment import Substitution
 from lerobot_pipelines.config.faults import (
     ConfigFault,
@@ -24,19 +24,18 @@ from lerobot_pipelines.config.faults import (
     config_error,
 )
 from lerobot_pipelines.config.legacy import before_substitution, translate
+from lerobot_pipelines.config.legacy_overrides import apply_older_overrides, later_overrides
+from lerobot_pipelines.config.legacy_template import include_template, template_files
 from lerobot_pipelines.config.normalise import normalise
 from lerobot_pipelines.config.overrides import apply_overrides, substitute_overrides
+from lerobot_pipelines.config.read import read_document
 from lerobot_pipelines.config.rules import findings
 from lerobot_pipelines.config.rules_dataset import dataset_folder
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.config.schema_faults import report
-from lerobot_pipelines.config.yaml_source import parse_yaml
-from lerobot_pipelines.errors import ConfigError, PipelineWarning
+from lerobot_pipelines.errors import ConfigError, PipelineNote, PipelineWarning
 
 SUFFIXES = (".yaml", ".yml")
-
-# A file of a person's own is a few kilobytes; more is the wrong file.
-MOST_BYTES = 2_000_000
 
 
 # For keys that have no default: what the other keys are checked with while these are faulty.
@@ -48,29 +47,58 @@ _STAND_INS: dict[KeyPath, object] = {
 
 
 def load_config(
-    path: Path, overrides: Mapping[str, object] | None = None, *, text: str | None = None
+    path: Path,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    text: str | None = None,
+    bucket: str | None = None,
 ) -> DatasetConfig:
     """Read and check one dataset's YAML file; ``overrides`` are set as if they stood in it.
 
-    ``text`` stands for what the file holds, which is then not opened.
+    ``text`` stands for what the file holds, which is then not opened. ``bucket`` is the URL of the
+    store that the caller takes instead of the file's: the file then needs no ``storage.url``.
 
     ``overrides`` maps dotted keys to values: ``{"alignment.strategy": "window"}``; a relative
     ``storage.url`` among them starts at the current folder. Raises ``ConfigError`` naming every
-    fault with line, key and remedy. Warns (``PipelineWarning``) of older keys without effect.
+    fault with line, key and remedy. Warns of older keys without effect (``PipelineWarning``), and
+    says what older files give (``PipelineNote``).
     """
     path = Path(path)
-    draft = _read(path, text)
-    before_substitution(draft)
-    _substitute(draft)
-    translate(draft)
+    draft = translated(path, overrides, text=text, bucket=bucket)
     expand_arms(draft)
-    config = _finish(draft, overrides or {})
+    config = _finish(draft, later_overrides(draft))
     if config is None or draft.faults:
         raise config_error(str(path), draft.faults)
-    if draft.warnings:
-        text = "; ".join(draft.warnings)
-        warnings.warn(f"{path}: {text}", PipelineWarning, stacklevel=2)
+    if draft.notes or draft.warnings:
+        text = "; ".join([*draft.notes, *draft.warnings])
+        category = PipelineWarning if draft.warnings else PipelineNote
+        warnings.warn(f"{path}: {text}", category, stacklevel=2)
     return config
+
+
+def translated(
+    path: Path,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    text: str | None = None,
+    bucket: str | None = None,
+) -> Draft:
+    """The file with every older key brought to its place, before shorthand is written out.
+
+    Its faults are noted in it; raises ``ConfigError`` for a file that holds nothing to check.
+    """
+    draft = _read(path, text)
+    draft.overrides = dict(overrides or {})
+    draft.bucket = bucket
+    include_template(draft)
+    apply_older_overrides(draft)
+    before_substitution(draft)
+    draft.written = copy.deepcopy(draft.data)
+    _substitute(draft)
+    translate(draft)
+    if bucket is not None and draft.get("storage", "url") is None:
+        draft.put(("storage", "url"), bucket)
+    return draft
 
 
 def load_configs(folder: Path) -> dict[str, DatasetConfig]:
@@ -89,7 +117,7 @@ def load_configs(folder: Path) -> dict[str, DatasetConfig]:
     configs: dict[str, DatasetConfig] = {}
     problems: list[str] = []
     faults: list[ConfigFault] = []
-    for path in sorted(_yaml_files(folder)):
+    for path in without_templates(sorted(_yaml_files(folder))):
         try:
             config = load_config(path)
         except ConfigError as error:
@@ -129,10 +157,26 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def without_templates(files: Sequence[Path]) -> list[Path]:
+    """The files short of those that another one names as its ``config_template``."""
+    templates: set[Path] = set()
+    for path in files:
+        try:
+            data = read_document(path).data
+        except ConfigError:
+            continue  # said when it is loaded
+        templates.update(template_files(data, Path(os.path.abspath(path)).parent))
+    return [path for path in files if Path(os.path.abspath(path)) not in templates]
+
+
 def dataset_place(config: DatasetConfig) -> tuple[str, ...]:
-    """Where the dataset is written."""
-    storage = config.storage
-    return storage.endpoint or "", storage.url, storage.converted_prefix, dataset_folder(config)
+    """Where the dataset is written.
+
+    With datasets of single episodes, named after the strategy, it is the strategy's as well.
+    """
+    storage, folder = config.storage, dataset_folder(config)
+    place = (storage.endpoint or "", storage.url, storage.converted_prefix, folder)
+    return (*place, config.alignment.strategy) if "{strategy}" in folder else place
 
 
 def _yaml_files(folder: Path) -> list[Path]:
@@ -145,38 +189,14 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 def _read(path: Path, text: str | None) -> Draft:
     """Parse the file. Raises ``ConfigError`` for one that holds nothing to check."""
-    document = parse_yaml(_text(path) if text is None else text)
-    data = document.data
-    if not isinstance(data, dict) or not data:
-        if not document.faults:
-            nothing = data is None or data == {}
-            what = "is empty" if nothing else f"holds {described(data)}"
-            message = f"{what}; a configuration is a section of keys, e.g. dataset: {{name: ...}}"
-            document.faults.append(ConfigFault("", message, None if nothing else 1))
-        raise config_error(str(path), document.faults)
+    document = read_document(path, text)
     return Draft(
-        data=data,
+        data=document.data,
         folder=Path(os.path.abspath(path)).parent,
         document=document,
         name=path.stem,
         faults=list(document.faults),
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size <= MOST_BYTES:
-            return path.read_bytes().decode("utf-8-sig")
-        message = "is larger than 2 MB, which is no configuration; name the YAML file"
-    except FileNotFoundError:
-        message = "there is no such file; see lerobot-pipelines config list for shipped ones"
-    except IsADirectoryError:
-        message = "is a folder; name the YAML file in it"
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
-    except OSError as error:
-        message = f"cannot be read: {error.strerror or error}"
-    raise config_error(str(path), [ConfigFault("", message)])
 
 
 def _substitute(draft: Draft) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from lerobot_pipelines.config.draft import Draft
+from lerobot_pipelines.config.bos_endpoint import rewrite_endpoint
 from lerobot_pipelines.config.legacy import base_rate
 from lerobot_pipelines.config.slices import split_subscript
 
@@ -39,7 +40,8 @@ def normalise(draft: Draft) -> None:
     _cameras(draft)
     _fps(draft)
     _url(draft)
-    _log_file(draft)
+    _own_files(draft)
+    rewrite_endpoint(draft)
     for name in PREFIXES:
         if isinstance(prefix := draft.get("storage", name), str):
             draft.put(("storage", name), clean_prefix(prefix))
@@ -143,7 +145,9 @@ def _url(draft: Draft) -> None:
         draft.put(("storage", "url"), resolve_url(url.strip(), folder))
 
 
-def _log_file(draft: Draft) -> None:
-    """Where the program was started, as with every logger; never beside the YAML."""
-    if isinstance(file := draft.get("logging", "file"), str) and file.strip():
-        draft.put(("logging", "file"), str(Path.cwd() / os.path.expanduser(file.strip())))
+def _own_files(draft: Draft) -> None:
+    """Files of this machine start where the program did, as everywhere; never beside the YAML."""
+    for path in (("logging", "file"), ("storage", "cache_dir")):
+        if isinstance(file := draft.get(*path), str):
+            own = str(Path.cwd() / os.path.expanduser(file.strip())) if file.strip() else None
+            draft.put(path, own)

@@ -264,12 +264,22 @@ class StorageConfig(Section):
     """S3: the same for the secret key. null for both: the client's usual places."""
     transfer_threads: Annotated[int, Field(ge=1, le=256)] = 16
     """How many objects are fetched at once."""
+    upload_threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """How many objects are sent at once. null: as many as are fetched."""
+    cache_dir: str | None = None
+    """This machine's folder for fetched recordings and files in the making; a relative one starts
+    at the working directory. null: `$LEROBOT_PIPELINES_CACHE`, else the system's temporary one."""
     cache_size_gb: Annotated[float, Field(gt=0)] = 20.0
     """Recordings fetched from a bucket elsewhere that this machine keeps, in GB."""
     sources: tuple[Name, ...] = ()
     """Folders below the raw prefix, one per robot. null: the raw prefix itself."""
     scanner: ScannerConfig = ScannerConfig()
     lifecycle: LifecycleConfig = LifecycleConfig()
+
+    @property
+    def threads_up(self) -> int:
+        """How many objects are sent at once."""
+        return self.upload_threads or self.transfer_threads
 
 
 class TimelineKind(StrEnum):
@@ -484,6 +494,9 @@ class DatasetConfig(Section):
     logging: LoggingConfig = LoggingConfig()
     chunk_frames: Annotated[int, Field(ge=1)] = 100
     """Pictures held at once per camera; never changes the output."""
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Episodes converted at once: by `convert`, and the encodings at once of Dagster's pool where
+    nobody has set its limit; never changes the output. null: 1, and by the number of cores."""
     limit_memory_mb: Annotated[int, Field(ge=1)] | None = None
     """Resident memory that a conversion may take, all its processes together; never changes the
     output. Cameras are encoded one after another where they do not fit side by side; a limit that

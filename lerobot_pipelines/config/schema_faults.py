@@ -20,8 +20,10 @@ from lerobot_pipelines.config.schema import DatasetConfig
 _REMEDIES: Mapping[KeyPath, str] = {
     ("dataset",): "describe the dataset: dataset: {name: my_dataset}",
     ("dataset", "name"): "give the dataset a name: letters, digits and _",
-    ("storage",): "say where recordings lie: storage: {url: /my/bucket, raw_prefix: raw}",
-    ("storage", "url"): "say where the bucket is: a folder, file:///folder or s3://bucket",
+    ("storage",): "say where recordings lie: storage: {url: /my/bucket, raw_prefix: raw}, or give "
+    "convert --input and --output",
+    ("storage", "url"): "say where the bucket is: a folder, file:///folder or s3://bucket; or "
+    "give convert --input and --output",
 }
 _NUMBERS = {
     "int_type": "a whole number",

@@ -7,7 +7,7 @@ Scalars follow YAML 1.2: ``12:26`` is text (YAML 1.1 reads the number 746, which
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -52,17 +52,37 @@ for _tag, _pattern, _first in YAML_12_SCALARS:
 
 @dataclass(slots=True)
 class YamlDocument:
-    """``data`` is what the text says; ``lines`` the line (from 1) of each key and list item."""
+    """``data`` is what the text says; ``lines`` the line (from 1) of each key and list item.
+
+    ``files`` names the file of keys that come from another one than the document's own.
+    """
 
     data: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     faults: list[ConfigFault] = field(default_factory=list)
+    files: dict[KeyPath, str] = field(default_factory=dict)
+    name: str | None = None
 
     def line(self, path: KeyPath) -> int | None:
         """The line of that key, or of the nearest one around it."""
+        known = self._known(path)
+        return None if known is None else self.lines[known]
+
+    def file(self, path: KeyPath) -> str | None:
+        """The name of the file that the line is in; None for the document's own."""
+        known = self._known(path)
+        return None if known is None else self.files.get(known)
+
+    def name_file(self, name: str) -> None:
+        """Say which file every key and fault is of: it becomes part of another document."""
+        self.name = name
+        self.files = dict.fromkeys(self.lines, name)
+        self.faults = [replace(fault, file=name) for fault in self.faults]
+
+    def _known(self, path: KeyPath) -> KeyPath | None:
         for length in range(len(path), 0, -1):
             if path[:length] in self.lines:
-                return self.lines[path[:length]]
+                return path[:length]
         return None
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.pipeline.workspace import Workspace, default_cache_dir
+from lerobot_pipelines.pipeline.workspace import Workspace, cache_dir_of
 from lerobot_pipelines.storage import scheme_of
 from lerobot_pipelines.storage.s3 import open_s3
 from lerobot_pipelines.storage.s3_connection import S3Settings
@@ -40,7 +40,7 @@ class S3PipelineResource(PipelineResource):
         if scheme_of(resolved.storage.url) != "s3":
             return super().workspace(config)
         storage = open_s3(resolved.storage, settings_of(self.s3))
-        cache_dir = Path(self.cache_dir) if self.cache_dir else default_cache_dir()
+        cache_dir = Path(self.cache_dir) if self.cache_dir else cache_dir_of(resolved)
         return Workspace(resolved, storage, cache_dir)
 
 

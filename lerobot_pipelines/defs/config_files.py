@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lerobot_pipelines.config import load_config, shipped_configs
-from lerobot_pipelines.config.load import SUFFIXES, dataset_place
+from lerobot_pipelines.config.load import SUFFIXES, dataset_place, without_templates
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs.broken import BrokenConfiguration, printable
 from lerobot_pipelines.defs.config_memory import ConfigMemory, Loaded
@@ -43,7 +43,7 @@ class _Candidate:
 def config_files() -> list[Path]:
     """The YAML files of ``$LEROBOT_PIPELINES_CONFIGS``, else the shipped ones.
 
-    Hidden files (editors' and file systems' own) are none. Raises ``ConfigError`` if the variable
+    A strategy's file that another one names is a part of that one. Hidden files (editors' and file systems' own) are none. Raises ``ConfigError`` if the variable
     names no folder.
     """
     named = os.environ.get(CONFIGS_VARIABLE)
@@ -52,10 +52,12 @@ def config_files() -> list[Path]:
     folder = Path(named).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"{CONFIGS_VARIABLE}={named} is not a folder; create it or unset it")
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return without_templates(
+        sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        )
     )
 
 

@@ -7,12 +7,18 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs import naming
 
 
-def wanted_limits(datasets: Mapping[str, object], cores: int | None = None) -> dict[str, int]:
-    """One writer per dataset; as many encoders as keep the cores busy (each uses several)."""
-    encoders = max(1, (cores or os.cpu_count() or 1) // 2)
+def wanted_limits(
+    datasets: Mapping[str, DatasetConfig | None], cores: int | None = None
+) -> dict[str, int]:
+    """One writer per dataset; as many encoders as the largest ``workers`` of a configuration, else
+    as keep the cores busy (each uses several)."""
+    configs = [config for config in datasets.values() if config is not None]
+    asked = [config.workers for config in configs if config.workers is not None]
+    encoders = max(asked) if asked else max(1, (cores or os.cpu_count() or 1) // 2)
     return {naming.ENCODE_POOL: encoders} | {naming.writer_pool(name): 1 for name in datasets}
 
 

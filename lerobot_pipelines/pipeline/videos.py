@@ -53,7 +53,7 @@ def encode_episode(
         ):
             config = episode_config(workspace.config, manifest)
             videos = encode_cameras(recording, frames, config, folder, progress=progress)
-        with ThreadPoolExecutor(workspace.config.storage.transfer_threads) as pool:
+        with ThreadPoolExecutor(workspace.config.storage.threads_up) as pool:
             published = dict(
                 zip(
                     ((video.segment, video.feature) for video in videos),

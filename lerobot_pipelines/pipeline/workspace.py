@@ -15,7 +15,14 @@ from lerobot_pipelines.storage.base import Storage
 from lerobot_pipelines.storage.disk import named_when_full
 from lerobot_pipelines.storage.scratch import CACHE_VARIABLE, ScratchFolder, default_cache_dir
 
-__all__ = ["CACHE_VARIABLE", "KeptOpen", "Workspace", "default_cache_dir", "open_workspace"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "KeptOpen",
+    "Workspace",
+    "cache_dir_of",
+    "default_cache_dir",
+    "open_workspace",
+]
 
 
 @dataclass(slots=True)
@@ -57,5 +64,14 @@ class Workspace:
 
 
 def open_workspace(config: DatasetConfig, *, cache_dir: Path | None = None) -> Workspace:
-    """Connect a dataset's configuration to its bucket."""
-    return Workspace(config, open_storage(config.storage), cache_dir or default_cache_dir())
+    """Connect a dataset's configuration to its bucket.
+
+    ``cache_dir`` goes before the configuration's ``storage.cache_dir``.
+    """
+    return Workspace(config, open_storage(config.storage), cache_dir or cache_dir_of(config))
+
+
+def cache_dir_of(config: DatasetConfig) -> Path:
+    """This machine's folder for what is fetched and made: the configuration's, else the default."""
+    own = config.storage.cache_dir
+    return default_cache_dir() if own is None else Path(own)

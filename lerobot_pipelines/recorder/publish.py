@@ -120,7 +120,7 @@ class _Upload:
         before = {path: _identity(file) for path, file in files.items()}
         settings = self._settings(overrides)
         there = {member.path: member for member in self._members()}
-        pool_size = self._config.storage.transfer_threads
+        pool_size = self._config.storage.threads_up
         with ThreadPoolExecutor(pool_size) as pool:
             differing = [
                 path

@@ -184,6 +184,7 @@ def test_every_key_either_changes_a_hash_or_is_known_not_to(demo: DatasetConfig)
     assert set(type(demo).model_fields) == {
         *("dataset", "storage", "layout", "streams", "cameras", "features", "alignment"),
         *("filtering", "video", "limits", "logging", "chunk_frames", "limit_memory_mb"),
+        "workers",
     }
     hashed = {"fps", "task", "robot_type"}
     assert set(type(demo.dataset).model_fields) - hashed == {
@@ -212,8 +213,13 @@ def test_keys_that_came_later_leave_the_hashes_of_those_who_do_not_use_them() ->
     ]
     limits = override(config, {"limits.picture_megapixels": 1})
     assert hashes(limits) == hashes(config)
-    logging = override(config, {"logging.level": "DEBUG", "logging.file": "x.log"})
-    assert hashes(logging) == hashes(config)
+    for key, value in (
+        ("logging.file", "x.log"),
+        ("workers", 4),
+        ("storage.cache_dir", "/x"),
+        ("storage.upload_threads", 2),
+    ):
+        assert hashes(override(config, {key: value})) == hashes(config)
     unit = override(config, {"cameras.d.depth_unit": "0.1mm"})
     changed = [one != other for one, other in zip(hashes(config), hashes(unit), strict=True)]
     assert changed == [False, False, True, True]

@@ -120,7 +120,10 @@ def warned(path: Path) -> tuple[DatasetConfig, str]:
     return config, str(caught[0].message)
 
 
-def test_a_robots_file_loads_unchanged_and_without_a_warning(loader: Loader) -> None:
+def test_a_robots_file_loads_unchanged_and_without_a_warning(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(loader.folder)
     config = quietly(loader.write(ROBOT))
     assert config.dataset.name == "dual_arm_pick"
     assert config.dataset.robot_type == "dual_arm"
@@ -153,11 +156,14 @@ def test_robot_and_bucket_in_one_file_load_and_say_what_has_no_effect(loader: Lo
     assert storage.scanner.interval_s == 120
     assert storage.scanner.min_episode_files == 10
     assert storage.transfer_threads == 8
+    assert storage.upload_threads == 4
+    assert storage.cache_dir is None  # its variable is not set
+    assert config.workers == 2
+    assert config.logging.level == "INFO"
     assert storage.sources == ("robot_1", "robot_2")
     for key in (
-        *("redis", "worker", "conversion.config_template"),
-        *("bos.scanner.incremental_key", "bos.download.temp_dir", "bos.download.batch_size"),
-        *("bos.download.retries", "bos.upload.parallel_uploads"),
+        *("redis", "conversion.config_template", "bos.scanner.incremental_key"),
+        *("bos.download.batch_size", "bos.download.retries"),
         *("input.data_path", "input.images_path", "output.base_path"),
     ):
         assert f", {key}: " in warning
@@ -269,18 +275,24 @@ def test_a_dataset_name_that_dagster_refuses_still_names_the_folder(loader: Load
 @pytest.mark.parametrize(
     ("given", "sources", "pattern"),
     [
-        ("./sets/{source}/{episode_id}_{strategy}", "[r1]", "sets/{source}/{dataset}_{strategy}"),
-        ("./sets/{source}/{episode_id}_{strategy}", "[r1, r2]", "sets/{dataset}_{strategy}"),
+        ("./sets/{source}/{episode_id}_{strategy}", "[r1]", "{source}/{episode_id}_{strategy}"),
+        ("sets/{source}/{episode}", "[r1, r2]", "{source}/{episode_id}"),
+        ("{source}/{episode_id}_{strategy}", "[local, bos]", "local/{episode_id}_{strategy}"),
+        ("{source}_{episode}", "[]", "local_{episode_id}"),
         ("{dataset_name}_{robot_type}_{source}", "[local, bos]", "{dataset}_{robot}"),
-        ("{source}_{episode}", "[]", "{dataset}"),
+        ("./sets/{source}/{dataset_name}", "[r1, r2]", "{dataset}"),
+        ("sets/all", "[r1, r2]", "all"),
     ],
 )
-def test_a_pattern_per_episode_becomes_one_per_dataset(
+def test_a_pattern_means_what_it_meant(
     loader: Loader, given: str, sources: str, pattern: str
 ) -> None:
     text = ROBOT.replace("{strategy}/{dataset}", given) + f"sources: {sources}\n"
     config = load_with_any_warning(loader.write(text))
     assert config.dataset.pattern == pattern
+    assert config.storage.converted_prefix.endswith(
+        "sets" if "sets/" in given else "lerobot_datasets"
+    )
 
 
 def load_with_any_warning(path: Path) -> DatasetConfig:
@@ -326,7 +338,7 @@ def test_a_number_as_preset_is_taken(loader: Loader) -> None:
         ("bos: {bucket: rec, paths: {raw_prefix: x}}", "bos.paths.raw_prefix", "raw_data_prefix"),
         ("bos: {bucket: rec, scanner: {intervall: 1}}", "bos.scanner.intervall", "interval"),
         ("bos: {bucket: rec, download: {concurent: 1}}", "bos.download.concurent", "concurrent"),
-        ("bos: {bucket: rec, upload: {retrys: 1}}", "bos.upload.retrys", "retries"),
+        ("bos: {bucket: rec, upload: {max_retrys: 1}}", "bos.upload.max_retrys", "max_retries"),
         ("conversion: {stratgy: x}", "conversion.stratgy", "strategy"),
     ],
 )

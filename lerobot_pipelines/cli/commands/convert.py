@@ -10,13 +10,13 @@ from lerobot_pipelines.cli.configuration import (
     config_argument,
     json_option,
     parse_settings,
-    read_config,
     set_option,
 )
 
 
 @click.command(short_help="Convert recordings to LeRobot datasets, without a daemon.")
 @config_argument
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--input", "input_root", metavar="ROOT", help="Folder that holds the recordings.")
 @click.option("--output", "output_root", metavar="ROOT", help="Folder for the datasets.")
 @click.option(
@@ -48,9 +48,8 @@ from lerobot_pipelines.cli.configuration import (
     "--workers",
     metavar="N",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Episodes converted at once, each in a process of its own.",
+    help="Episodes converted at once, each in a process of its own. Default: the configuration's "
+    "key workers, else 1.",
 )
 @click.option(
     "--limit-memory",
@@ -64,13 +63,14 @@ from lerobot_pipelines.cli.configuration import (
 @json_option
 def command(
     config: str,
+    words: tuple[str, ...],
     input_root: str | None,
     output_root: str | None,
     episodes: tuple[str, ...],
     strategy: str | None,
     chunk_size: int | None,
     formats: tuple[str, ...],
-    workers: int,
+    workers: int | None,
     limit_memory: int | None,
     strict: bool,
     allow_removal: bool,
@@ -80,7 +80,8 @@ def command(
     """Convert recordings to LeRobot datasets, with the same steps as under Dagster.
 
     CONFIG is a YAML file or the name of a shipped one (see config list). Recordings and datasets
-    lie in the bucket that the configuration names, unless --input and --output name other folders.
+    lie in the bucket that the configuration names, unless --input and --output name other folders;
+    with both it needs none. KEY=VALUE is the same as --set KEY=VALUE, for keys of older files too.
     The input is only read. Episodes already converted from the same content with the same
     configuration are not touched again, so the command can be repeated at any time. An episode
     that cannot be converted is listed with its reason and stops none of the others.
@@ -107,6 +108,7 @@ def command(
       lerobot-pipelines convert my_robot.yaml --input recordings --output datasets
       lerobot-pipelines convert my_robot.yaml --episode bottle/episode_0001 \\
           --strategy window --set alignment.window_ms=30 --format v2.1 --format v3.0
+      lerobot-pipelines convert KuavoRosbag2Lerobot.yaml rosbag.rosbag_dir=bags dataset.train_hz=10
 
     \b
     Exit codes:
@@ -124,13 +126,13 @@ def command(
         remarks_on,
     )
     from lerobot_pipelines.cli.progress import watch
-    from lerobot_pipelines.cli.roots import place
+    from lerobot_pipelines.cli.roots import read_placed
     from lerobot_pipelines.errors import Reason
     from lerobot_pipelines.pipeline.convert import convert_dataset
     from lerobot_pipelines.pipeline.discovery import Names, list_names
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
-    overrides = parse_settings(settings)
+    overrides = parse_settings((*words, *settings))
     if strategy is not None:
         overrides["alignment.strategy"] = strategy
     if chunk_size is not None:
@@ -141,7 +143,7 @@ def command(
         overrides["filtering.strict"] = True
     if formats:
         overrides["dataset.formats"] = list(dict.fromkeys(formats))
-    resolved = place(read_config(config, overrides), input_root, output_root)
+    resolved = read_placed(config, overrides, input_root, output_root)
     chosen = list(dict.fromkeys(episodes)) or None
 
     storage = open_workspace(resolved).storage
@@ -156,7 +158,7 @@ def command(
         summary = convert_dataset(
             resolved,
             episodes=chosen,
-            workers=workers,
+            workers=workers or resolved.workers or 1,
             allow_removal=allow_removal,
             on_event=on_event,
         )
