@@ -1,4 +1,4 @@
-"""Baidu's object storage has two services: its own protocol, and S3's at ``s3.<region>.bcebos.com``.
+"""Baidu's object storage has two services: its own protocol, and S3's (``s3.<region>.bcebos.com``).
 
 Clients of this project speak S3. An address of the other service answers requests with errors that
 say nothing of the cause, so it is replaced by that of the S3 service, with a warning.

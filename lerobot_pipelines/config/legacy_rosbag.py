@@ -1,4 +1,4 @@
-"""``rosbag.*`` and the ``dataset`` section of the Kuavo bag scripts: a shipped configuration, changed.
+"""``rosbag.*`` and ``dataset.*`` of the Kuavo bag scripts: a shipped configuration, changed.
 
 The gripper (``eef_type``) chooses the shipped configuration, which holds topics, fields and names;
 the script's other keys change it. What has no counterpart is refused, not passed over.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from lerobot_pipelines.config.draft import Draft
 from lerobot_pipelines.config.bos_endpoint import rewrite_endpoint
+from lerobot_pipelines.config.draft import Draft
 from lerobot_pipelines.config.legacy import base_rate
 from lerobot_pipelines.config.slices import split_subscript
 

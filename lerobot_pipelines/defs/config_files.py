@@ -43,8 +43,8 @@ class _Candidate:
 def config_files() -> list[Path]:
     """The YAML files of ``$LEROBOT_PIPELINES_CONFIGS``, else the shipped ones.
 
-    A strategy's file that another one names is a part of that one. Hidden files (editors' and file systems' own) are none. Raises ``ConfigError`` if the variable
-    names no folder.
+    A strategy's file that another one names is a part of that one. Hidden files (editors' and file
+    systems' own) are none. Raises ``ConfigError`` if the variable names no folder.
     """
     named = os.environ.get(CONFIGS_VARIABLE)
     if not named:
