@@ -17,6 +17,7 @@ class Reason(StrEnum):
     BAD_CONFIG = "bad_config"
     BAD_NAME = "bad_name"
     BAD_STAMPS = "bad_stamps"
+    CLEARED = "cleared"  # set aside by a person, see ``retry --clear``
     CLOCK_STEP = "clock_step"
     CONTENT_CHANGED = "content_changed"
     CORRUPT_ARTIFACT = "corrupt_artifact"

@@ -1,10 +1,16 @@
-"""Which configuration a command works with: a file or a shipped one's name, and ``--set``."""
+"""Which configuration a command works with: a file or a shipped one's name, and ``--set``.
+
+It is the first argument, or ``-c``; without either, what an environment variable names, or the
+place that owners of earlier converters have theirs in.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -13,11 +19,82 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONFIG_HELP = "CONFIG is a YAML file or the name of a shipped one (see config list)."
+CONFIG_VARIABLE = "LEROBOT_PIPELINES_CONFIG"
+KNOWN_PLACES = (Path("config/storage.yaml"),)
+WHERE_ELSE = f"${CONFIG_VARIABLE}, else ./{KNOWN_PLACES[0].as_posix()}"
 
 
 def config_argument(function: F) -> F:
-    return click.argument("config", metavar="CONFIG")(function)
+    """CONFIG as an argument, or ``-c``; the function gets its name as ``config``."""
+    return _with_config(function, None)
+
+
+def config_then(rest: str) -> Callable[[F], F]:
+    """The same before further arguments, which the function takes as ``rest`` (a tuple).
+
+    The first word is one of those where the configuration comes from elsewhere.
+    """
+    return lambda function: _with_config(function, rest)
+
+
+def config_option(function: F) -> F:
+    """``-c`` alone, as ``config_option``."""
+    return click.option(
+        "-c",
+        "--config",
+        "config_option",
+        metavar="FILE",
+        help=f"The same as CONFIG. [default: {WHERE_ELSE}]",
+    )(function)
+
+
+def _with_config(function: F, rest: str | None) -> F:
+    @functools.wraps(function)
+    def call(*args: Any, config: str | None, config_option: str | None, **kwargs: Any) -> Any:
+        words = [] if config is None else [config]
+        if config_option is None and words and (rest is None or _is_config(words[0])):
+            config_option = words.pop(0)
+        if rest is not None:
+            kwargs[rest] = (*words, *kwargs[rest])
+        elif words:
+            raise click.UsageError(
+                f"CONFIG is given twice: {words[0]} and -c {config_option}; leave one out"
+            )
+        try:
+            chosen = config_option or known_config()
+        except click.UsageError:
+            if not words:
+                raise
+            chosen = words[0]  # the message is about the word that was meant
+        return function(*args, config=chosen, **kwargs)
+
+    argument = click.argument("config", metavar="[CONFIG]", required=False)
+    return cast(F, config_option(argument(call)))
+
+
+def _is_config(word: str) -> bool:
+    """Whether a word names a configuration, as far as that can be told; an episode is no file."""
+    from lerobot_pipelines.config import shipped_configs
+
+    if word in shipped_configs() or Path(word).suffix.lower() in (".yaml", ".yml"):
+        return True
+    return not _known()
+
+
+def known_config() -> str:
+    """The configuration that nobody needs to name. Raises ``UsageError`` if there is none."""
+    if named := _known():
+        return named
+    raise click.UsageError(
+        f"no configuration is named: give CONFIG (or -c CONFIG), set {CONFIG_VARIABLE}, or keep it "
+        f"in ./{KNOWN_PLACES[0].as_posix()}; a first one: inspect RECORDING --suggest-config"
+    )
+
+
+def _known() -> str | None:
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return named
+    return next((str(place) for place in KNOWN_PLACES if place.is_file()), None)
 
 
 def set_option(function: F) -> F:
@@ -34,6 +111,15 @@ def set_option(function: F) -> F:
 def json_option(function: F) -> F:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON document on stdout instead."
+    )(function)
+
+
+def source_option(function: F) -> F:
+    return click.option(
+        "-s",
+        "--source",
+        metavar="S",
+        help="Only episodes of this robot: a folder below the raw prefix, see storage.sources.",
     )(function)
 
 
@@ -62,10 +148,13 @@ def config_path(name: str) -> Path:
 
 
 def read_config(name: str, overrides: Mapping[str, object]) -> DatasetConfig:
-    """Load and check; raises ``ConfigError`` naming every fault."""
+    """Load and check; raises ``ConfigError`` naming every fault. Log lines go to its file."""
+    from lerobot_pipelines.cli.logs import log_as_configured
     from lerobot_pipelines.config import load_config
 
-    return load_config(config_path(name), dict(overrides) or None)
+    config = load_config(config_path(name), dict(overrides) or None)
+    log_as_configured(config.logging)
+    return config
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, object]:

@@ -34,10 +34,11 @@ def left_out_of(summary: ConvertSummary) -> LeftOut:
     """What should be in a dataset and is not; what a person took out should not."""
     from lerobot_pipelines.errors import Reason
 
+    set_aside = (Reason.REMOVED, Reason.CLEARED)
     left_out = {
         outcome.key: (outcome.reason or outcome.status, outcome.message)
         for outcome in summary.episodes
-        if outcome.status in ("refused", "failed") and outcome.reason != Reason.REMOVED
+        if outcome.status in ("refused", "failed") and outcome.reason not in set_aside
     }
     # Verdicts of earlier runs count too: their episodes are "unchanged" now.
     for update in summary.datasets:

@@ -82,6 +82,14 @@ class Child:
         lines = "".join(f"\n  {line}" for line in self._tail)
         return f"{sentence}; its log is {self.log_path}, which ends:{lines or ' (empty)'}"
 
+    def ask_to_end(self) -> None:
+        """SIGTERM to the process alone: what it started may come to its end."""
+        self._process.terminate()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def stop(self) -> None:
         """End the process and everything in its group; returns when they are gone."""
         # First the child alone, which ends what it started in order; then whatever is left.

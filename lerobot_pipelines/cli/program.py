@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 import lerobot_pipelines
 from lerobot_pipelines.cli import exits
-from lerobot_pipelines.cli.logs import LOG_FORMATS, LOG_LEVELS, set_up_logging
+from lerobot_pipelines.cli.logs import LOG_FORMATS, LOG_LEVELS, set_up_logging, to_file
+from lerobot_pipelines.cli.secrets import redacted
 from lerobot_pipelines.cli.text import safe
 from lerobot_pipelines.errors import ConfigError, PipelineError
 
@@ -35,8 +39,11 @@ COMMANDS = (
     "train-demo",
     "synth",
     "config",
+    "watch",
     "dev",
 )
+# What earlier systems called the parts of the service -> the module that has them now.
+ALIASES = {"scanner": "watch", "worker": "watch"}
 
 
 class LazyCommands(click.Group):
@@ -46,12 +53,24 @@ class LazyCommands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in (*COMMANDS, *ALIASES):
             return None
-        module = import_module(f"lerobot_pipelines.cli.commands.{cmd_name.replace('-', '_')}")
-        command = module.command
+        name = ALIASES.get(cmd_name, cmd_name)
+        module = import_module(f"lerobot_pipelines.cli.commands.{name.replace('-', '_')}")
+        command = getattr(module, cmd_name, None) or module.command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A mistyped command is answered with the nearest ones."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name.lower(), (*COMMANDS, *ALIASES), n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"No such command {safe(name)!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Click itself would end a broken pipe as a fault in the data, with 1."""
@@ -84,9 +103,18 @@ class LazyCommands(click.Group):
     show_default=True,
     help="The least serious log lines to show.",
 )
+@click.option(
+    "--log-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write log lines to this file as well, with rotation; logging.* of the configuration says "
+    "from which level on, how large, and how many are kept.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of errors, and every log line.")
 @click.pass_context
-def program(ctx: click.Context, log_format: str, log_level: str, debug: bool) -> None:
+def program(
+    ctx: click.Context, log_format: str, log_level: str, log_file: Path | None, debug: bool
+) -> None:
     """Turn robot recordings into trainable LeRobot datasets.
 
     New here? "lerobot-pipelines demo" writes three recordings, converts them through Dagster and
@@ -101,7 +129,7 @@ def program(ctx: click.Context, log_format: str, log_level: str, debug: bool) ->
       2  wrong usage or configuration; nothing was done
       3  there was nothing to work on
     """
-    set_up_logging("debug" if debug else log_level, log_format)
+    set_up_logging("debug" if debug else log_level, log_format, log_file)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,15 +153,21 @@ def run(arguments: Sequence[str]) -> int:
     except PipelineError as error:
         if debug:
             raise
-        click.echo(f"error: {safe(str(error), lines=True)}", err=True)
+        _say_error(safe(str(error), lines=True))
         return exits.USAGE if isinstance(error, ConfigError) else exits.INCOMPLETE
     except OSError as error:
         # A full disk, a missing permission: the system's own sentence names the file.
         if debug:
             raise
-        click.echo(f"error: {safe(str(error))}", err=True)
+        _say_error(safe(str(error)))
         return exits.INCOMPLETE
     return result if isinstance(result, int) else exits.OK
+
+
+def _say_error(text: str) -> None:
+    line = redacted(f"error: {text}")
+    click.echo(line, err=True)
+    to_file(line, logging.ERROR)
 
 
 def _close_stdout() -> None:

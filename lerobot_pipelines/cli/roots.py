@@ -44,10 +44,12 @@ def read_placed(
 
     With both given it needs no ``storage`` of its own. Raises ``ConfigError`` naming every fault.
     """
+    from lerobot_pipelines.cli.logs import log_as_configured
     from lerobot_pipelines.config import load_config
 
     bucket = None if input_root is None else _bucket_url(input_root)
     config = load_config(config_path(name), dict(overrides) or None, bucket=bucket)
+    log_as_configured(config.logging)
     if output_root is None and bucket is not None and config.storage.url == bucket:
         raise click.UsageError(
             f"{name} does not say where datasets go; give --output as well as --input"

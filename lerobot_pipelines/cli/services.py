@@ -11,8 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ from lerobot_pipelines.cli.processes import Child, Children, ServiceError
 MODULE = "lerobot_pipelines.definitions"
 LOCATION = "lerobot_pipelines"  # part of each sensor's identity, so the same everywhere
 CONFIGS_VARIABLE = "LEROBOT_PIPELINES_CONFIGS"
+OVERRIDES_VARIABLE = "LEROBOT_PIPELINES_OVERRIDES"
+HOME_VARIABLE = "DAGSTER_HOME"
+# In the environment of everything that a service starts, however far down.
+MARK_VARIABLE = "LEROBOT_PIPELINES_WATCHED_HOME"
 READY_TIMEOUT_S = 180.0  # two cores that convert at the same time need 20
 _POLL_S = 0.25
 
@@ -38,10 +42,15 @@ _LOCATIONS_QUERY = """{ workspaceOrError { ... on Workspace { locationEntries {
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A Dagster home and the folder of dataset YAMLs it works with."""
+    """A Dagster home and the folder of dataset YAMLs (or the files) it works with.
+
+    ``overrides``: keys that every configuration has other values of than its file says.
+    """
 
     home: Path
-    configs: Path
+    configs: Path | tuple[Path, ...]
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    marks_its_processes: bool = False  # see ``home_lock``
 
     def prepare(self) -> None:
         """Create what the processes need, once, before any starts: two creating it collide."""
@@ -87,8 +96,15 @@ class Instance:
         """This process's, with the instance's folders."""
         environment = dict(os.environ)
         environment["DAGSTER_HOME"] = str(self.home)
-        environment[CONFIGS_VARIABLE] = str(self.configs)
+        several = (self.configs,) if isinstance(self.configs, Path) else self.configs
+        environment[CONFIGS_VARIABLE] = os.pathsep.join(map(str, several))
+        if self.overrides:
+            environment[OVERRIDES_VARIABLE] = json.dumps(dict(self.overrides))
+        else:
+            environment.pop(OVERRIDES_VARIABLE, None)
         environment["PYTHONUNBUFFERED"] = "1"
+        if self.marks_its_processes:
+            environment[MARK_VARIABLE] = str(self.home)
         package_parent = Path(lerobot_pipelines.__file__).parent.parent
         if package_parent.name not in ("site-packages", "dist-packages"):
             # Run from a checkout that is not installed: the children must find it too.

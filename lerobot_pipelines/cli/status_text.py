@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from lerobot_pipelines.cli.text import counted, safe
@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 # A fleet with a broken camera refuses thousands; the newest of them are no more telling.
 MOST_SHOWN = 20
-STATES = ("pending", "converted", "stale", "damaged", "refused")
-# Named only where there are some: they ask for a person, or for a repair.
-UNUSUAL = ("stale", "damaged")
+STATES = ("pending", "converted", "stale", "damaged", "refused", "cleared")
+# Named only where there are some: they ask for a person, or for a repair, or were answered.
+UNUSUAL = ("stale", "damaged", "cleared")
+
+
+def shown_states(status: Status) -> tuple[str, ...]:
+    """The columns of a table; nobody needs one for what was never done."""
+    return STATES if status.cleared else tuple(state for state in STATES if state != "cleared")
+
 
 LOST = "run lost, will be requested again"
 
@@ -26,7 +32,9 @@ Runs = Mapping[str, int]
 
 
 def status_json(status: Status, runs: Runs | None) -> dict[str, Any]:
-    document = asdict(status) | {"reasons": dict(status.reasons), "episodes": status.episodes}
+    shown = replace(status, pending_keys=())  # counted; a large bucket has many
+    document = asdict(shown) | {"reasons": dict(status.reasons), "episodes": status.episodes}
+    del document["pending_keys"]
     return document | {"runs": None if runs is None else dict(runs)}
 
 
@@ -55,7 +63,7 @@ def source_rows(status: Status) -> list[list[object]]:
     return [
         [
             one.source or "(all)",
-            *(getattr(one, state) for state in STATES),
+            *(getattr(one, state) for state in shown_states(status)),
             _when(one.last_update_s),
         ]
         for one in status.sources
@@ -68,26 +76,54 @@ def warning_line(status: Status) -> str | None:
     return safe(f"converted with warnings: {', '.join(told)}") if told else None
 
 
+def cleared_line(status: Status) -> str | None:
+    """That failed episodes were set aside, and how they come back; None where none was."""
+    if not status.cleared:
+        return None
+    these = counted(status.cleared, "failed episode")
+    return (
+        f"{these} cleared: not tried again until the content changes (see scan); "
+        "retry CONFIG EPISODE tries one now"
+    )
+
+
 def refusal_rows(status: Status) -> list[list[object]]:
     return [[one.key, one.reason, one.message] for one in status.refusals[:MOST_SHOWN]]
+
+
+def named_rows(status: Status) -> list[list[object]]:
+    """Every episode that is not converted, for ``-v``."""
+    lost = {one.key: f"{LOST}, not before {_when(one.due_s)}" for one in status.lost}
+    rows: list[list[object]] = []
+    rows += [[key, "pending", lost.get(key, "")] for key in status.pending_keys]
+    for state, ones in (("refused", status.refusals), ("cleared", status.cleared_ones)):
+        rows += [[one.key, state, f"{one.reason}: {one.message}"] for one in ones]
+    return rows
 
 
 def lost_rows(status: Status) -> list[list[object]]:
     return [[one.key, LOST, _when(one.due_s)] for one in status.lost[:MOST_SHOWN]]
 
 
-def drawn(status: Status, runs: Runs | None) -> RenderableType:
+def drawn(status: Status, runs: Runs | None, *, verbose: bool = False) -> RenderableType:
     """Everything at once, for a terminal that is drawn again and again."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    sources = Table("source", *STATES, "last update", header_style="bold")
+    sources = Table("source", *shown_states(status), "last update", header_style="bold")
     for row in source_rows(status):
         sources.add_row(*(Text(safe(str(cell))) for cell in row))
     parts: list[RenderableType] = [Text(headline(status, runs)), sources]
     if (warned := warning_line(status)) is not None:
         parts.append(Text(warned))
+    if (told := cleared_line(status)) is not None:
+        parts.append(Text(told))
+    if verbose and (rows := named_rows(status)):
+        named = Table("episode", "state", "why", header_style="bold")
+        for row in rows:
+            named.add_row(*(Text(safe(str(cell)), overflow="fold") for cell in row))
+        return Group(*parts, named)
     if status.lost:
         lost = Table("pending", "why", "not before", header_style="bold")
         for row in lost_rows(status):

@@ -6,6 +6,7 @@ file was last loaded, until it is repaired.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -23,6 +24,8 @@ from lerobot_pipelines.errors import ConfigError
 logger = logging.getLogger("lerobot_pipelines.definitions")
 
 CONFIGS_VARIABLE = "LEROBOT_PIPELINES_CONFIGS"
+# JSON: keys of every configuration that a service was started with other values of.
+OVERRIDES_VARIABLE = "LEROBOT_PIPELINES_OVERRIDES"
 
 # What people and programs add to the name of a copy. Only asked where nobody knows which of two
 # files of one dataset was in use before.
@@ -43,15 +46,30 @@ class _Candidate:
 def config_files() -> list[Path]:
     """The YAML files of ``$LEROBOT_PIPELINES_CONFIGS``, else the shipped ones.
 
-    A strategy's file that another one names is a part of that one. Hidden files (editors' and file
-    systems' own) are none. Raises ``ConfigError`` if the variable names no folder.
+    A strategy's file that another one names is a part of that one. The variable names a folder, or
+    several folders and files as ``PATH`` does. Hidden files in folders (editors' and file systems'
+    own) are none. Raises ``ConfigError`` for what is neither.
     """
     named = os.environ.get(CONFIGS_VARIABLE)
     if not named:
         return sorted(shipped_configs().values())
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"{CONFIGS_VARIABLE}={named} is not a folder; create it or unset it")
+    whole = Path(named).expanduser()
+    parts = [named] if whole.exists() else [one for one in named.split(os.pathsep) if one]
+    files: dict[Path, None] = {}
+    for part in parts:
+        place = Path(part).expanduser()
+        if place.is_dir():
+            files |= dict.fromkeys(_files_in(place))
+        elif place.is_file():
+            files[place] = None
+        elif len(parts) == 1:
+            raise ConfigError(f"{CONFIGS_VARIABLE}={named} is not a folder; create it or unset it")
+        else:
+            raise ConfigError(f"{CONFIGS_VARIABLE} names {part}, which is not there")
+    return list(files)
+
+
+def _files_in(folder: Path) -> list[Path]:
     return without_templates(
         sorted(
             path
@@ -97,8 +115,15 @@ def read_configs(
     return dict(sorted(configs.items())), sorted(broken, key=lambda each: each.path)
 
 
+def _overrides() -> dict[str, object] | None:
+    try:
+        return dict(json.loads(os.environ.get(OVERRIDES_VARIABLE) or "{}")) or None
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{OVERRIDES_VARIABLE} is not a JSON object: {error}") from error
+
+
 def _loaded_now(path: Path) -> _Candidate:
-    config = load_config(path)
+    config = load_config(path, _overrides())
     try:
         return _Candidate(path, config, path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:  # replaced since
@@ -109,7 +134,8 @@ def _loaded_before(path: Path, memory: ConfigMemory) -> _Candidate | None:
     if (earlier := memory.last_loaded(path)) is None:
         return None
     try:
-        return _Candidate(path, load_config(path, text=earlier.text), earlier.text)
+        config = load_config(path, _overrides(), text=earlier.text)
+        return _Candidate(path, config, earlier.text)
     except ConfigError:  # the environment changed, or the project
         return None
 

@@ -18,7 +18,7 @@ from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs import naming, pools, runs
 from lerobot_pipelines.defs.jobs import DATASET_UPDATE_S, run_tags
 from lerobot_pipelines.defs.resources import PipelineResource
-from lerobot_pipelines.pipeline.artifacts import failures_folder
+from lerobot_pipelines.pipeline.artifacts import CLEARED_STAGE, failures_folder
 from lerobot_pipelines.pipeline.dataset import (
     BucketRecords,
     dataset_roots,
@@ -197,6 +197,6 @@ def refusal_events(workspace: Workspace, cursor: DatasetCursor) -> list[dg.Asset
     return [
         dg.AssetMaterialization(
             asset_key=naming.asset_key(workspace.dataset, naming.REFUSED),
-            metadata=shown_refusals(failures),
+            metadata=shown_refusals(one for one in failures if one.stage != CLEARED_STAGE),
         )
     ]

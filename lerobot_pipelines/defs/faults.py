@@ -29,6 +29,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.BAD_CONFIG: "Correct the dataset's YAML (lerobot-pipelines config check FILE).",
     Reason.BAD_STAMPS: "Correct the clock or the stamps of the recording (clock, time_unit).",
     Reason.BAD_NAME: "Rename the episode or file in the bucket.",
+    Reason.CLEARED: "lerobot-pipelines retry CONFIG EPISODE tries the episode again.",
     Reason.CONTENT_CHANGED: "Wait for the upload to end; the episode is then taken by itself.",
     Reason.CORRUPT_ARTIFACT: "Materialise the episode again from raw_episodes.",
     Reason.CORRUPT_CONTAINER: "Upload the recording again; inspect it with lerobot-pipelines.",

@@ -174,7 +174,7 @@ def _damaged(workspace: Workspace, seconds: float, report: list[str]) -> Mapping
 
 
 def _is_open(sighting: Sighting) -> bool:
-    final = (State.CONVERTED, State.REFUSED)
+    final = (State.CONVERTED, State.REFUSED, State.CLEARED)
     return sighting.state is not None and sighting.state.state not in final
 
 

@@ -131,6 +131,8 @@ def episode_keys(workspace: Workspace, key: str) -> EpisodeKeys:
 # In place of a step's name and its configuration's hash: a person took the episode out of the
 # dataset, whatever the configuration.
 REMOVED_STAGE = "removed"
+# The same for a refusal that a person has cleared from the list of those that failed.
+CLEARED_STAGE = "cleared"
 ANY_CONFIGURATION = ""
 
 T = TypeVar("T", Manifest, AlignedIndex, VideosIndex, EpisodeRecord, FailureRecord)

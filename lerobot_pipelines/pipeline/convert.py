@@ -96,7 +96,8 @@ class ConvertSummary:
         """Whether all that should be in the datasets is."""
         is_whole = not any(update.withheld for update in self.datasets)
         return is_whole and all(
-            outcome.status in ("converted", "unchanged") or outcome.reason == Reason.REMOVED
+            outcome.status in ("converted", "unchanged")
+            or outcome.reason in (Reason.REMOVED, Reason.CLEARED)
             for outcome in self.episodes
         )
 

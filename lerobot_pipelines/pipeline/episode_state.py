@@ -19,7 +19,12 @@ from lerobot_pipelines.datasets.members import Member
 from lerobot_pipelines.datasets.records import EpisodeRecord
 from lerobot_pipelines.errors import Reason
 from lerobot_pipelines.pipeline import aligned, metadata, raw, videos
-from lerobot_pipelines.pipeline.artifacts import ANY_CONFIGURATION, REMOVED_STAGE, FailureRecord
+from lerobot_pipelines.pipeline.artifacts import (
+    ANY_CONFIGURATION,
+    CLEARED_STAGE,
+    REMOVED_STAGE,
+    FailureRecord,
+)
 from lerobot_pipelines.pipeline.metadata import CODE_VERSION
 
 # What each step's refusal depends on; a verdict on a whole episode depends on all of it.
@@ -29,6 +34,7 @@ STEP_HASHES: Mapping[str, Callable[[DatasetConfig], str]] = {
     videos.STAGE: video_hash,
     metadata.STAGE: dataset_hash,
     REMOVED_STAGE: lambda config: ANY_CONFIGURATION,
+    CLEARED_STAGE: lambda config: ANY_CONFIGURATION,
 }
 
 
@@ -43,6 +49,7 @@ class State(StrEnum):
     STALE = "stale"  # in order, but of another configuration or program: a backfill's business
     CONVERTED = "converted"
     REFUSED = "refused"
+    CLEARED = "cleared"  # refused, and set aside by a person until its content changes
     GONE = "gone"  # its recording is not in the bucket; what was made of it stays
 
 
@@ -149,6 +156,8 @@ def decide(
     difference = now.difference(told)
     if not told.passed:
         why = f"{told.reason}: {told.message}"
+        if told.stage == CLEARED_STAGE:
+            return EpisodeState(State.CLEARED, f"set aside as it is ({why})", told)
         if difference is None:
             return EpisodeState(State.REFUSED, why, told)
         return EpisodeState(State.REOPENED, f"refused {difference} ({why})", told)

@@ -22,12 +22,15 @@ from lerobot_pipelines.pipeline.workspace import Workspace
 SPEED_WINDOW_S = 3600.0
 SHORTEST_SPAN_S = 60.0
 SECOND_NS = 1_000_000_000
+# All others are pending.
+ENDED = (State.CONVERTED, State.STALE, State.DAMAGED, State.REFUSED, State.CLEARED)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
     """``source`` is "" for a dataset without sources. ``last_update_s``: since 1970, or None.
 
+    ``cleared`` ones failed, and a person has set them aside until their content changes.
     ``stale`` and ``damaged`` episodes were converted and are not as they should be: with another
     configuration or program, or with a verdict that cannot be read. ``pending`` ones have no
     verdict, or one that the present configuration does away with.
@@ -39,6 +42,7 @@ class SourceStatus:
     stale: int
     damaged: int
     refused: int
+    cleared: int
     last_update_s: float | None
 
 
@@ -60,6 +64,7 @@ class Status:
     stale: int
     damaged: int
     refused: int
+    cleared: int
     sources: tuple[SourceStatus, ...]
     refusals: tuple[Refusal, ...]
     per_minute: float
@@ -68,6 +73,8 @@ class Status:
     is_up_to_date: bool
     warnings: Mapping[str, int] = field(default_factory=dict)  # code -> converted episodes
     lost: tuple[LostRun, ...] = ()  # pending ones whose runs ended without a verdict
+    cleared_ones: tuple[Refusal, ...] = ()  # what they failed for, before they were set aside
+    pending_keys: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> Counter[str]:
@@ -75,7 +82,8 @@ class Status:
 
     @property
     def episodes(self) -> int:
-        return self.pending + self.converted + self.stale + self.damaged + self.refused
+        ended = self.converted + self.stale + self.damaged + self.refused + self.cleared
+        return self.pending + ended
 
 
 class StatusReader:
@@ -103,12 +111,9 @@ class StatusReader:
             stale=sum(source.stale for source in sources),
             damaged=sum(source.damaged for source in sources),
             refused=sum(source.refused for source in sources),
+            cleared=sum(source.cleared for source in sources),
             sources=sources,
-            refusals=tuple(
-                refusal_of(key, one.state)
-                for key, one in there.items()
-                if one.state.state is State.REFUSED
-            ),
+            refusals=_refusals(there, State.REFUSED),
             per_minute=per_minute,
             seconds_left=pending / per_minute * 60 if pending and per_minute else None,
             datasets=tuple(
@@ -118,7 +123,19 @@ class StatusReader:
             is_up_to_date=is_up_to_date(workspace),
             warnings=_warnings(there.values()),
             lost=_lost(workspace, frozenset(names.keys) - there.keys()),
+            cleared_ones=_refusals(there, State.CLEARED),
+            pending_keys=tuple(key for key in names.keys if _is_pending(there.get(key))),
         )
+
+
+def _refusals(outcomes: Mapping[str, Outcome], state: State) -> tuple[Refusal, ...]:
+    return tuple(
+        refusal_of(key, one.state) for key, one in outcomes.items() if one.state.state is state
+    )
+
+
+def _is_pending(outcome: Outcome | None) -> bool:
+    return outcome is None or outcome.state.state not in ENDED
 
 
 def _lost(workspace: Workspace, pending: Collection[str]) -> tuple[LostRun, ...]:
@@ -145,15 +162,15 @@ def _by_source(
 def _source(name: str, keys: Sequence[str], outcomes: Mapping[str, Outcome]) -> SourceStatus:
     ended = [outcomes[key] for key in keys if key in outcomes]
     states = Counter(one.state.state for one in ended)
-    shown = (State.CONVERTED, State.STALE, State.DAMAGED, State.REFUSED)
     newest_ns = max((one.modified_ns for one in ended), default=0)
     return SourceStatus(
         source=name,
-        pending=len(keys) - sum(states[state] for state in shown),
+        pending=len(keys) - sum(states[state] for state in ENDED),
         converted=states[State.CONVERTED],
         stale=states[State.STALE],
         damaged=states[State.DAMAGED],
         refused=states[State.REFUSED],
+        cleared=states[State.CLEARED],
         last_update_s=newest_ns / SECOND_NS if newest_ns else None,
     )
 

@@ -13,6 +13,7 @@ from lerobot_pipelines.datasets.removal import RemovalRule, Withdrawal
 from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.pipeline.artifacts import (
     ANY_CONFIGURATION,
+    CLEARED_STAGE,
     REMOVED_STAGE,
     FailureRecord,
     episode_keys,
@@ -67,15 +68,24 @@ def take_out(workspace: Workspace, key: str) -> None:
 
 
 def refuse_taken_out(workspace: Workspace, key: str, identity: str) -> None:
-    """Raises ``Refused`` (removed) for content that a person has taken out."""
+    """Raises ``Refused`` (removed, cleared) for content that a person has taken out, or set aside
+    because it fails."""
     try:
         failure = read_artifact(workspace, episode_keys(workspace, key).failure, FailureRecord)
     except (ObjectNotFound, Refused):
         return
-    if failure.stage == REMOVED_STAGE and failure.fingerprint == identity:
+    if failure.fingerprint != identity:
+        return
+    if failure.stage == REMOVED_STAGE:
         raise Refused(
             Reason.REMOVED,
             f"episode {key} was taken out on purpose; lerobot-pipelines retry brings it back",
+        )
+    if failure.stage == CLEARED_STAGE:
+        raise Refused(
+            Reason.CLEARED,
+            f"episode {key} was set aside as it is ({failure.reason}: {failure.message}); "
+            "lerobot-pipelines retry tries it again",
         )
 
 

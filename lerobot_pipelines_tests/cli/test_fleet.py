@@ -78,7 +78,7 @@ def test_monitor_agrees_with_the_bucket_for_each_source(fleet: Path) -> None:
     assert (status["pending"], status["converted"], status["refused"]) == (1, 3, 1)
     by_source = {one.pop("source"): one for one in status["sources"]}
     assert by_source["robot_1"].pop("last_update_s") > 1.7e9
-    none_of = {"stale": 0, "damaged": 0}
+    none_of = {"stale": 0, "damaged": 0, "cleared": 0}
     assert by_source["robot_1"] == {"pending": 0, "converted": 2, "refused": 0, **none_of}
     assert by_source["robot_2"].pop("last_update_s") > 1.7e9
     assert by_source["robot_2"] == {"pending": 1, "converted": 1, "refused": 1, **none_of}

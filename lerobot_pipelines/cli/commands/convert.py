@@ -7,25 +7,30 @@ import click
 from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import (
     allow_removal_option,
-    config_argument,
+    config_then,
     json_option,
     parse_settings,
     set_option,
+    source_option,
 )
 
 
 @click.command(short_help="Convert recordings to LeRobot datasets, without a daemon.")
-@config_argument
+@config_then("words")
 @click.argument("words", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--input", "input_root", metavar="ROOT", help="Folder that holds the recordings.")
 @click.option("--output", "output_root", metavar="ROOT", help="Folder for the datasets.")
 @click.option(
+    "-e",
     "--episode",
+    "--episode-id",
     "episodes",
     metavar="ID",
     multiple=True,
-    help="Convert only this one, as scan names it. May be given several times.",
+    help="Convert only this one, as scan names it, or by the end of its name where only one ends "
+    "so. May be given several times.",
 )
+@source_option
 @click.option(
     "--strategy",
     metavar="S",
@@ -46,6 +51,7 @@ from lerobot_pipelines.cli.configuration import (
 )
 @click.option(
     "--workers",
+    "--max-workers",
     metavar="N",
     type=click.IntRange(min=1),
     help="Episodes converted at once, each in a process of its own. Default: the configuration's "
@@ -67,6 +73,7 @@ def command(
     input_root: str | None,
     output_root: str | None,
     episodes: tuple[str, ...],
+    source: str | None,
     strategy: str | None,
     chunk_size: int | None,
     formats: tuple[str, ...],
@@ -106,6 +113,7 @@ def command(
     Examples:
       lerobot-pipelines convert my_robot.yaml
       lerobot-pipelines convert my_robot.yaml --input recordings --output datasets
+      lerobot-pipelines convert -c my_robot.yaml -e episode_0001
       lerobot-pipelines convert my_robot.yaml --episode bottle/episode_0001 \\
           --strategy window --set alignment.window_ms=30 --format v2.1 --format v3.0
       lerobot-pipelines convert KuavoRosbag2Lerobot.yaml rosbag.rosbag_dir=bags dataset.train_hz=10
@@ -125,6 +133,7 @@ def command(
         print_summary,
         remarks_on,
     )
+    from lerobot_pipelines.cli.episodes import chosen_episodes, episodes_of, robot_of
     from lerobot_pipelines.cli.progress import watch
     from lerobot_pipelines.cli.roots import read_placed
     from lerobot_pipelines.errors import Reason
@@ -144,10 +153,14 @@ def command(
     if formats:
         overrides["dataset.formats"] = list(dict.fromkeys(formats))
     resolved = read_placed(config, overrides, input_root, output_root)
-    chosen = list(dict.fromkeys(episodes)) or None
+    robot = robot_of(resolved, source)
+    workspace = open_workspace(resolved)
+    chosen = chosen_episodes(workspace, episodes, robot) if episodes else None
+    if chosen is None and robot is not None:
+        chosen = episodes_of(workspace, robot)
 
-    storage = open_workspace(resolved).storage
-    names = Names(tuple(chosen), ()) if chosen else list_names(storage, resolved)
+    storage = workspace.storage
+    names = Names(tuple(chosen), ()) if chosen is not None else list_names(storage, resolved)
     total = len(names.keys)
     bad_names = dict(names.bad)
     remarks = [*remarks_on(resolved), *passed_over(names.bags)]

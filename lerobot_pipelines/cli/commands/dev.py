@@ -60,6 +60,7 @@ def command(configs: Path | None, home: Path, port: int, host: str) -> int:
       1  one of the two ended by itself, or did not get ready: the log's last lines are shown
       2  the port is taken, or the folder holds no configuration
     """
+    from lerobot_pipelines.cli.home_lock import perhaps_alone
     from lerobot_pipelines.cli.processes import Children, interruptible
     from lerobot_pipelines.cli.services import Instance, free_port, ui_url, wait_for_ui
 
@@ -70,9 +71,12 @@ def command(configs: Path | None, home: Path, port: int, host: str) -> int:
     instance.prepare()
     url = ui_url(host, port)
     try:
-        with interruptible(), Children() as children:
+        with interruptible(), perhaps_alone(instance.home) as owner, Children() as children:
             webserver = instance.start_webserver(children, host, port, _prefixed("webserver"))
-            instance.start_daemon(children, _prefixed("daemon"))
+            if owner is None:
+                instance.start_daemon(children, _prefixed("daemon"))
+            else:
+                click.echo(f"{owner} converts with this home: the web interface alone is started")
             wait_for_ui(children, webserver, url)
             click.echo(f"Dagster is at {url} (stop with Ctrl-C)")
             while True:

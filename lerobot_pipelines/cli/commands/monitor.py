@@ -21,6 +21,7 @@ from lerobot_pipelines.cli.configuration import (
 
 if TYPE_CHECKING:
     from lerobot_pipelines.pipeline.status import Status, StatusReader
+    from lerobot_pipelines.pipeline.workspace import Workspace
 
 HOME_VARIABLE = "DAGSTER_HOME"
 
@@ -36,6 +37,26 @@ HOME_VARIABLE = "DAGSTER_HOME"
     metavar="S",
     help="With --watch: seconds between two looks.",
 )
+@click.option(
+    "--refresh",
+    type=click.FloatRange(min=0.2),
+    metavar="S",
+    help="The same as --watch --interval S.",
+)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Name every refused, cleared and pending episode, not only the newest refused ones.",
+)
+@click.option(
+    "--retry-failed", is_flag=True, help="Before that, try every failed episode again (see retry)."
+)
+@click.option(
+    "--clear-failed",
+    is_flag=True,
+    help="Before that, set every failed episode aside until its content changes (retry --clear).",
+)
 @click.option("--prometheus", is_flag=True, help="Print the text format that Prometheus reads.")
 @click.option(
     "--home",
@@ -50,6 +71,10 @@ def command(
     config: str,
     watch: bool,
     interval: float,
+    refresh: float | None,
+    verbose: bool,
+    retry_failed: bool,
+    clear_failed: bool,
     prometheus: bool,
     home: Path | None,
     settings: tuple[str, ...],
@@ -70,6 +95,8 @@ def command(
     \b
     Examples:
       lerobot-pipelines monitor robot.yaml --watch
+      lerobot-pipelines monitor -c robot.yaml --refresh 10 -v
+      lerobot-pipelines monitor robot.yaml --clear-failed
       lerobot-pipelines monitor robot.yaml --json | jq .reasons
       lerobot-pipelines monitor robot.yaml --prometheus > /var/lib/node_exporter/robot.prom
 
@@ -84,11 +111,18 @@ def command(
     from lerobot_pipelines.pipeline.status import StatusReader
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
+    if refresh is not None:
+        watch, interval = True, refresh
     if watch + prometheus + as_json > 1:
-        raise click.UsageError("choose one of --watch, --prometheus and --json")
-    reader = StatusReader(open_workspace(read_config(config, parse_settings(settings))))
+        raise click.UsageError("choose one of --watch (--refresh), --prometheus and --json")
+    if retry_failed and clear_failed:
+        raise click.UsageError("--retry-failed and --clear-failed exclude each other")
+    workspace = open_workspace(read_config(config, parse_settings(settings)))
+    if retry_failed or clear_failed:
+        _change_failed(workspace, clear=clear_failed)
+    reader = StatusReader(workspace)
     if watch:
-        _watch(reader, interval, home)
+        _watch(reader, interval, home, verbose=verbose)
         return exits.OK
     status = reader.read(time.time_ns())
     runs = _runs(home, status.dataset)
@@ -97,26 +131,46 @@ def command(
     elif prometheus:
         click.echo(prometheus_text(status, runs), nl=False)
     else:
-        _show(status, runs)
+        _show(status, runs, verbose=verbose)
     return exits.OK
 
 
-def _show(status: Status, runs: Counter[str] | None) -> None:
+def _change_failed(workspace: Workspace, *, clear: bool) -> None:
+    """On stderr: stdout is the status, for programs too."""
+    from lerobot_pipelines.cli.failed import retry_or_clear
+    from lerobot_pipelines.cli.text import counted, safe
+    from lerobot_pipelines.pipeline.clearing import failed_episodes
+
+    changed = retry_or_clear(workspace, failed_episodes(workspace), clear=clear)
+    for key in changed.done:
+        click.echo(f"{changed.what}: {safe(key)}", err=True)
+    click.echo(f"{counted(len(changed.done), 'failed episode')} {changed.what}", err=True)
+
+
+def _show(status: Status, runs: Counter[str] | None, *, verbose: bool) -> None:
     from lerobot_pipelines.cli.status_text import (
         MOST_SHOWN,
-        STATES,
+        cleared_line,
         headline,
         lost_rows,
+        named_rows,
         refusal_rows,
+        shown_states,
         source_rows,
         warning_line,
     )
     from lerobot_pipelines.cli.tables import left, right, show_table
 
     click.echo(headline(status, runs))
-    show_table([*left("source"), *right(*STATES), *left("last update")], source_rows(status))
+    columns = [*left("source"), *right(*shown_states(status)), *left("last update")]
+    show_table(columns, source_rows(status))
     if (warned := warning_line(status)) is not None:
         click.echo(warned)
+    if (told := cleared_line(status)) is not None:
+        click.echo(told)
+    if verbose and (named := named_rows(status)):
+        show_table(left("episode", "state", "why"), named)
+        return
     if status.lost:
         show_table(left("pending", "why", "not before"), lost_rows(status))
     if status.refusals:
@@ -125,7 +179,9 @@ def _show(status: Status, runs: Counter[str] | None) -> None:
         click.echo(f"and {len(status.refusals) - MOST_SHOWN} more (see scan)")
 
 
-def _watch(reader: StatusReader, interval: float, home: Path | None) -> None:
+def _watch(
+    reader: StatusReader, interval: float, home: Path | None, *, verbose: bool = False
+) -> None:
     from rich.live import Live
 
     from lerobot_pipelines.cli.status_text import drawn
@@ -134,7 +190,8 @@ def _watch(reader: StatusReader, interval: float, home: Path | None) -> None:
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             status = reader.read(time.time_ns())
-            live.update(drawn(status, _runs(home, status.dataset)), refresh=True)
+            runs = _runs(home, status.dataset)
+            live.update(drawn(status, runs, verbose=verbose), refresh=True)
             time.sleep(interval)
 
 

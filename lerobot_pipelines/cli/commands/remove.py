@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import (
-    config_argument,
+    config_then,
     json_option,
     parse_settings,
     read_config,
     set_option,
 )
 
-if TYPE_CHECKING:
-    from lerobot_pipelines.pipeline.workspace import Workspace
-
 
 @click.command(short_help="Take episodes out of the dataset on purpose.")
-@config_argument
-@click.argument("episodes", metavar="EPISODE...", nargs=-1, required=True)
+@config_then("episodes")
+@click.argument("episodes", metavar="EPISODE...", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Only say what would leave the dataset.")
 @click.option("--input", "input_root", metavar="ROOT", help="Folder that holds the recordings.")
 @click.option("--output", "output_root", metavar="ROOT", help="Folder of the datasets.")
@@ -38,10 +33,10 @@ def command(
 ) -> int:
     """Take episodes out of the dataset, and keep them out as they are now.
 
-    EPISODE is a key as scan names it. Recordings stay where they are; one that is recorded anew
-    under the same key is converted again, and "retry" brings an episode back as it was. Nothing
-    else that goes missing takes an episode out of a dataset: neither its recording, nor a file
-    below the work folder.
+    EPISODE is a key as scan names it, or its end where only one ends so. Recordings stay where they
+    are; one that is recorded anew under the same key is converted again, and "retry" brings an
+    episode back as it was. Nothing else that goes missing takes an episode out of a dataset:
+    neither its recording, nor a file below the work folder.
 
     \b
     Examples:
@@ -54,18 +49,19 @@ def command(
       2  wrong usage or configuration, or no such episode; nothing was done
     """
     from lerobot_pipelines.cli.departures import print_departures
+    from lerobot_pipelines.cli.episodes import chosen_episodes
     from lerobot_pipelines.cli.roots import place
     from lerobot_pipelines.cli.tables import show_json
-    from lerobot_pipelines.cli.text import counted, safe
+    from lerobot_pipelines.cli.text import counted
     from lerobot_pipelines.pipeline.convert import bring_up_to_date
     from lerobot_pipelines.pipeline.withdrawing import take_out
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
+    if not episodes:
+        raise click.UsageError("name the episodes to take out: CONFIG EPISODE...")
     resolved = place(read_config(config, parse_settings(settings)), input_root, output_root)
     workspace = open_workspace(resolved)
-    chosen = list(dict.fromkeys(episodes))
-    if missing := [key for key in chosen if not _is_known(workspace, key)]:
-        raise click.UsageError(f"there is no episode {safe(', '.join(missing))} (see scan)")
+    chosen = chosen_episodes(workspace, episodes)
     if dry_run:
         if as_json:
             show_json({"dataset": workspace.dataset, "dry_run": True, "removed": chosen})
@@ -83,17 +79,3 @@ def command(
         for update in updates:
             click.echo(f"dataset {update.format}: {counted(update.episodes, 'episode')}")
     return exits.OK
-
-
-def _is_known(workspace: Workspace, key: str) -> bool:
-    """Whether there is a recording of that name, or a record."""
-    from lerobot_pipelines.pipeline.artifacts import episode_keys
-    from lerobot_pipelines.pipeline.dataset import dataset_snapshots
-    from lerobot_pipelines.pipeline.discovery import list_members
-
-    if list_members(workspace.storage, workspace.config, key):
-        return True
-    if workspace.storage.head(episode_keys(workspace, key).record) is not None:
-        return True
-    snapshots = dataset_snapshots(workspace).values()
-    return any(member.key == key for snapshot in snapshots for member in snapshot.members)

@@ -31,6 +31,7 @@ RUN_LENGTH = 50
 @click.option("--output", "output_root", metavar="ROOT", help="Folder of the datasets.")
 @click.option(
     "--full/--once",
+    "--full-scan/--quick",
     default=True,
     help="Compare every episode's files with its verdict (the default), or only list folders and "
     "verdicts, as the sensor does at each look: a thousand times fewer requests.",
@@ -59,6 +60,7 @@ def command(
       stale      converted with another configuration or program; a backfill renews it
       converted  its rows are ready for the dataset
       refused    cannot be part of the dataset, with the reason
+      cleared    refused, and set aside by a person until its content changes ("retry --clear")
       gone       its recording is no longer in the bucket; it stays in the dataset
 
     By itself the sensor takes what is new or changed, and the rescan what is reopened or damaged as
@@ -78,27 +80,11 @@ def command(
     """
     from lerobot_pipelines.cli.roots import place
     from lerobot_pipelines.cli.tables import Column, left, right, show_json, show_table
-    from lerobot_pipelines.pipeline.dataset import dataset_snapshots
-    from lerobot_pipelines.pipeline.discovery import list_names
-    from lerobot_pipelines.pipeline.episode_state import bad_name, without_recording
-    from lerobot_pipelines.pipeline.verdicts import VerdictReader
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
     resolved = place(read_config(config, parse_settings(settings)), input_root, output_root)
     workspace = open_workspace(resolved)
-    outcomes = VerdictReader(workspace).read(dataset_snapshots(workspace).values())
-    # Only with ``--once`` is a folder with a verdict taken for an episode without a look into it.
-    known = frozenset[str]() if full else outcomes.keys()
-    listed = list_names(workspace.storage, resolved, known=known)
-    if full:
-        episodes = list(_looked_at(workspace, listed.keys))
-    else:
-        episodes = [_quick(key, outcomes.get(key)) for key in listed.keys]
-    others = {key: bad_name(fault) for key, fault in listed.bad}
-    if not listed.unreadable:  # what lies below would look as if it were gone
-        missing = sorted(outcomes.keys() - set(listed.keys))
-        others |= {key: gone for key in missing if (gone := without_recording(outcomes[key].state))}
-    episodes += [_row(key, one.state, reason=one.why) for key, one in others.items()]
+    episodes = episodes_now(workspace, full=full)
     counts = Counter(episode["state"] for episode in episodes)
     if as_json:
         show_json({"dataset": workspace.dataset, "counts": counts, "episodes": episodes})
@@ -114,6 +100,28 @@ def command(
     if not episodes:
         click.echo(f"no recording found below {resolved.storage.raw_prefix or '/'}", err=True)
     return exits.OK if episodes else exits.NOTHING
+
+
+def episodes_now(workspace: Workspace, *, full: bool) -> list[dict[str, Any]]:
+    """Every episode as a row: key, state, files, bytes, rows, reason; see the command's help."""
+    from lerobot_pipelines.pipeline.dataset import dataset_snapshots
+    from lerobot_pipelines.pipeline.discovery import list_names
+    from lerobot_pipelines.pipeline.episode_state import bad_name, without_recording
+    from lerobot_pipelines.pipeline.verdicts import VerdictReader
+
+    outcomes = VerdictReader(workspace).read(dataset_snapshots(workspace).values())
+    # Only with ``--once`` is a folder with a verdict taken for an episode without a look into it.
+    known = frozenset[str]() if full else outcomes.keys()
+    listed = list_names(workspace.storage, workspace.config, known=known)
+    if full:
+        episodes = list(_looked_at(workspace, listed.keys))
+    else:
+        episodes = [_quick(key, outcomes.get(key)) for key in listed.keys]
+    others = {key: bad_name(fault) for key, fault in listed.bad}
+    if not listed.unreadable:  # what lies below would look as if it were gone
+        missing = sorted(outcomes.keys() - set(listed.keys))
+        others |= {key: gone for key in missing if (gone := without_recording(outcomes[key].state))}
+    return episodes + [_row(key, one.state, reason=one.why) for key, one in others.items()]
 
 
 def _quick(key: str, outcome: Outcome | None) -> dict[str, Any]:

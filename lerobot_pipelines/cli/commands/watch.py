@@ -1,0 +1,295 @@
+"""``watch``: the service for servers; ``scanner`` and ``worker`` are what earlier systems had."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lerobot_pipelines.cli import exits
+from lerobot_pipelines.cli.configuration import (
+    config_option,
+    known_config,
+    parse_settings,
+    read_config,
+    set_option,
+)
+from lerobot_pipelines.cli.text import safe
+
+if TYPE_CHECKING:
+    from lerobot_pipelines.config.schema import DatasetConfig
+
+DEFAULT_HOME = ".dagster_home"
+GRACE_S = 60.0
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(function: F) -> F:
+    """What ``watch``, ``scanner`` and ``worker`` have in common."""
+    for add in reversed(
+        [
+            click.argument("configs", metavar="[CONFIG]...", nargs=-1),
+            config_option,
+            click.option(
+                "-s",
+                "--source",
+                metavar="S",
+                help="Only recordings of this robot (storage.sources), in every dataset.",
+            ),
+            click.option(
+                "--interval",
+                metavar="S",
+                type=click.IntRange(min=1),
+                help="Seconds between two looks into the bucket. [default: the configuration's "
+                "storage.scanner.interval_s]",
+            ),
+            click.option(
+                "--max-workers",
+                metavar="N",
+                type=click.IntRange(min=1),
+                help="Most runs at once; kept in dagster.yaml of the home. [default: what is "
+                "there, at first the number of cores]",
+            ),
+            click.option(
+                "--home",
+                metavar="FOLDER",
+                type=click.Path(file_okay=False, path_type=Path),
+                envvar="DAGSTER_HOME",
+                default=DEFAULT_HOME,
+                help=f"Dagster's records of runs. [default: $DAGSTER_HOME, else ./{DEFAULT_HOME}]",
+            ),
+            click.option(
+                "--grace",
+                metavar="S",
+                type=click.FloatRange(min=0.0),
+                default=GRACE_S,
+                show_default=True,
+                help="When told to stop: seconds that runs under way may take to end.",
+            ),
+            click.option(
+                "-v", "--verbose", is_flag=True, help="Show the daemon's own lines on stderr too."
+            ),
+            set_option,
+        ]
+    ):
+        function = add(function)
+    return function
+
+
+@click.command(short_help="The service for servers: finds, converts, uploads, retries.")
+@_options
+@click.option("--full-scan", is_flag=True, help="First compare every episode, and print counts.")
+def command(**given: Any) -> int:
+    """Convert whatever arrives in the bucket, until told to stop: no web interface, no port.
+
+    CONFIG is a YAML file (one dataset each), a folder of them, or the name of a shipped one. It is
+    Dagster's daemon with the sensors and schedules of "dev", and prints a line for each step: what
+    was found, files, rows, frames, bytes and seconds, and why something was refused. Refused
+    episodes come back when their content or the configuration changes, or with "retry".
+
+    SIGTERM and Ctrl-C end it in order: no new run starts, those under way have --grace seconds, and
+    what is left is handed back and goes on at the next start, from the steps that remain. So it
+    does after kill -9 or a power cut. A second service on the same --home waits until the first
+    has ended and takes its place. deploy/systemd has a unit.
+
+    \b
+    Examples:
+      lerobot-pipelines watch robot.yaml
+      lerobot-pipelines watch configs/ --home /var/lib/lerobot-pipelines --max-workers 4
+      lerobot-pipelines --log-file /var/log/robots.log watch -c config/storage.yaml
+
+    \b
+    Exit codes:
+      0  stopped by SIGTERM or Ctrl-C
+      1  the daemon ended by itself: the log's last lines are shown
+      2  wrong usage or configuration; nothing was started
+    """
+    return _watch(**given)
+
+
+@click.command(short_help='The same as "watch"; with --once a look into the bucket.')
+@_options
+@click.option("--once", is_flag=True, help="Look once, print counts, and end; nothing is started.")
+@click.option(
+    "--full-scan",
+    is_flag=True,
+    help="Compare the files of every episode, not only names and verdicts.",
+)
+def scanner(once: bool, **given: Any) -> int:
+    """Find recordings in the bucket and have them converted: the same service as "watch".
+
+    There is no queue to fill for somebody else: the service that finds an episode converts it, so
+    one "watch" takes the place of a scanner and a worker; where both are started, the second one
+    waits to take the first one's place. With --once the bucket is looked at, counts are printed,
+    and that is all; "scan" lists the episodes.
+
+    \b
+    Examples:
+      lerobot-pipelines scanner -c config/storage.yaml --once
+      lerobot-pipelines scanner -c config/storage.yaml --interval 300
+      lerobot-pipelines scanner --once --full-scan
+
+    \b
+    Exit codes:
+      0  looked (--once), or stopped by SIGTERM or Ctrl-C
+      1  the daemon ended by itself
+      2  wrong usage or configuration
+      3  with --once: no recording found
+    """
+    if once:
+        return _look_once(**given)
+    return _watch(**given)
+
+
+@click.command(short_help='The same as "watch".')
+@_options
+def worker(**given: Any) -> int:
+    """Convert recordings as they arrive: the same service as "watch".
+
+    \b
+    Examples:
+      lerobot-pipelines worker -c config/storage.yaml
+      lerobot-pipelines worker -c config/storage.yaml -s robot_1 --max-workers 4
+
+    \b
+    Exit codes:
+      0  stopped by SIGTERM or Ctrl-C
+      1  the daemon ended by itself
+      2  wrong usage or configuration
+    """
+    return _watch(full_scan=False, **given)
+
+
+def _watch(
+    configs: tuple[str, ...],
+    config_option: str | None,
+    source: str | None,
+    interval: int | None,
+    max_workers: int | None,
+    home: Path,
+    grace: float,
+    verbose: bool,
+    settings: tuple[str, ...],
+    full_scan: bool,
+) -> int:
+    from lerobot_pipelines.cli.services import Instance
+    from lerobot_pipelines.cli.watching import Service, say
+
+    overrides = parse_settings(settings)
+    if interval is not None:
+        overrides["storage.scanner.interval_s"] = interval
+    places = _places(configs, config_option)
+    datasets = _datasets(places, overrides)
+    if source is not None:
+        overrides |= _only(source, datasets)
+    if full_scan:
+        for config in datasets:
+            say(_counts(config, full=True)[0])
+    names = ", ".join(sorted(one.dataset.name for one in datasets))
+    say(f"watching {safe(names)} (Dagster's home: {safe(str(home))}; stop with Ctrl-C)")
+    instance = Instance(Path(os.path.abspath(home)), tuple(places), overrides, True)
+    Service(instance, grace, max_workers, verbose).run()
+    return exits.OK
+
+
+def _look_once(
+    configs: tuple[str, ...],
+    config_option: str | None,
+    source: str | None,
+    settings: tuple[str, ...],
+    full_scan: bool,
+    **service: Any,
+) -> int:
+    """``service``: what only a service needs."""
+    overrides = parse_settings(settings)
+    datasets = _datasets(_places(configs, config_option), overrides)
+    found = 0
+    for config in datasets:
+        if source is not None and (only := _only(source, [config])):
+            from lerobot_pipelines.config import override
+
+            config = override(config, only)
+        line, episodes = _counts(config, full=full_scan)
+        click.echo(line)
+        found += episodes
+    if not found:
+        click.echo("no recording found", err=True)
+        return exits.NOTHING
+    click.echo('new ones are converted by "watch" when it runs, or by "convert"', err=True)
+    return exits.OK
+
+
+def _places(configs: Sequence[str], option: str | None) -> list[Path]:
+    """Files and folders as they were named, absolute."""
+    from lerobot_pipelines.cli.configuration import config_path
+
+    named = [*configs, *([option] if option is not None else [])] or [known_config()]
+    places = [Path(one) if Path(one).is_dir() else config_path(one) for one in named]
+    return list(dict.fromkeys(Path(os.path.abspath(place)) for place in places))
+
+
+def _datasets(places: Sequence[Path], overrides: dict[str, object]) -> list[DatasetConfig]:
+    """Those of files must be sound; of folders, what is faulty is named and left out.
+
+    Raises ``ConfigError``, and ``UsageError`` for two files of one dataset and where none is left.
+    """
+    from lerobot_pipelines.cli.logs import log_as_configured
+    from lerobot_pipelines.config import load_config
+    from lerobot_pipelines.config.load import SUFFIXES
+    from lerobot_pipelines.errors import ConfigError
+
+    found: dict[str, DatasetConfig] = {}
+    owners: dict[str, Path] = {}
+    for place in places:
+        if place.is_file():
+            config = read_config(str(place), overrides)
+            _refuse_double(config, place, owners)
+            found[config.dataset.name] = config
+            continue
+        files = [one for one in sorted(place.iterdir()) if one.suffix.lower() in SUFFIXES]
+        for file in (one for one in files if not one.name.startswith(".")):
+            try:
+                config = load_config(file, overrides or None)
+            except ConfigError as error:
+                click.echo(f"left out until repaired: {safe(error.message, lines=True)}", err=True)
+                continue
+            log_as_configured(config.logging)
+            owners.setdefault(config.dataset.name, file)
+            found.setdefault(config.dataset.name, config)
+    if not found:
+        raise click.UsageError("none of these is a sound configuration; see config check")
+    return list(found.values())
+
+
+def _refuse_double(config: DatasetConfig, place: Path, owners: dict[str, Path]) -> None:
+    other = owners.setdefault(config.dataset.name, place)
+    if other != place:
+        raise click.UsageError(
+            f"{safe(str(place))} and {safe(str(other))} both describe the dataset "
+            f'"{config.dataset.name}"; name one of them, or change dataset.name'
+        )
+
+
+def _only(source: str, datasets: Sequence[DatasetConfig]) -> dict[str, object]:
+    """The override that limits datasets to one robot; none for "local" or "bos"."""
+    from lerobot_pipelines.cli.episodes import robot_of
+
+    robots = sorted({robot for config in datasets if (robot := robot_of(config, source))})
+    return {"storage.sources": robots} if robots else {}
+
+
+def _counts(config: DatasetConfig, *, full: bool) -> tuple[str, int]:
+    """A line with the episodes of a dataset by state, and how many there are."""
+    from collections import Counter
+
+    from lerobot_pipelines.cli.commands.scan import episodes_now
+    from lerobot_pipelines.pipeline.workspace import open_workspace
+
+    episodes = episodes_now(open_workspace(config), full=full)
+    counts = Counter(str(episode["state"]) for episode in episodes)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    return f"{config.dataset.name}: {told or 'no recording found'}", len(episodes)

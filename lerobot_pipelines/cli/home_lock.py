@@ -1,0 +1,91 @@
+"""One service a Dagster home: the second one waits, and the first after a kill tidies up.
+
+Two daemons on one home would take every run twice. The lock is the system's, so that it goes with
+its owner, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from lerobot_pipelines.cli.services import HOME_VARIABLE, MARK_VARIABLE
+
+NAME = ".watch.lock"
+_POLL_S = 0.5
+_KILLED_S = 10.0
+
+
+@contextmanager
+def alone(home: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the home's lock; ``on_wait`` is told once if another process has it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / NAME).open("a+") as file:
+        told = False
+        while not _take(file):
+            if not told:
+                on_wait(_owner(file.name))
+                told = True
+            time.sleep(_POLL_S)
+        yield
+
+
+@contextmanager
+def perhaps_alone(home: Path) -> Iterator[str | None]:
+    """Hold the home's lock if nobody has it (None), else name who has it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / NAME).open("a+") as file:
+        yield None if _take(file) else _owner(file.name)
+
+
+def _take(file: TextIO) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    file.seek(0)
+    file.truncate()
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return True
+
+
+def _owner(path: str) -> str:
+    with suppress(OSError, ValueError):
+        return f"process {int(Path(path).read_text())}"
+    return "another process"
+
+
+def end_leftovers(home: Path) -> int:
+    """Kill what a service of this home left behind when it was killed; returns how many there were.
+
+    Only while the lock is held: then nobody else has started any. Where the system does not tell
+    of processes' environments (macOS) nothing is found.
+    """
+    found = _leftovers(home)
+    deadline = time.monotonic() + _KILLED_S
+    left = found
+    while left and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+        left = _leftovers(home)
+    return len(found)
+
+
+def _leftovers(home: Path) -> list[int]:
+    wanted = {f"{MARK_VARIABLE}={home}".encode(), f"{HOME_VARIABLE}={home}".encode()}
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # gone, a zombie, or another user's
+            if wanted <= set(environ.read_bytes().split(b"\0")):
+                found.append(int(environ.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
