@@ -58,10 +58,9 @@ def pick(name: str, known: Iterable[str], source: str | None = None) -> str:
             safe(f'{len(found)} episodes are called "{name}": {listed}{more}; name one in full')
         )
     where = f" of source {source}" if source is not None else ""
+    near = _nearest(wanted, keys)
     raise click.UsageError(
-        safe(
-            f'there is no episode named {name}{where} in the bucket{_nearest(wanted, keys)} (see scan)'
-        )
+        safe(f"there is no episode named {name}{where} in the bucket{near} (see scan)")
     )
 
 
