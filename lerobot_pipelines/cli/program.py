@@ -26,6 +26,7 @@ COMMANDS = (
     "demo",
     "convert",
     "publish",
+    "record",
     "record-demo",
     "recover",
     "scan",

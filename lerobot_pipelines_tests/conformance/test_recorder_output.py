@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +11,12 @@ from lerobot_pipelines.config.schema import Format
 from lerobot_pipelines.recorder import EpisodeRecorder, LerobotOutput
 from lerobot_pipelines.recorder.encoders import PictureFormat
 from lerobot_pipelines.recordings.synth import read_barcode
-from lerobot_pipelines_tests.conformance.shared import lerobot_python
+from lerobot_pipelines_tests.conformance.shared import lerobot_python, rows_loaded
 from lerobot_pipelines_tests.recorder import takes
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
 
 FRAMES = (20, 26, 14)
-
-# Runs in lerobot's own environment: everything of every row, as arrays.
-LOAD = """
-import sys
-import numpy as np
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
-root, target, *cameras = sys.argv[1:]
-dataset = LeRobotDataset("tests/recorded", root=root, video_backend="pyav")
-rows = [dataset[k] for k in range(len(dataset))]
-arrays = {name: np.stack([(row[f"observation.images.{name}"].permute(1, 2, 0) * 255).round()
-    .byte().numpy() for row in rows]) for name in cameras}
-for name in ("observation.state", "action", "episode_index", "frame_index", "index"):
-    arrays[name] = np.stack([row[name].numpy() for row in rows])
-arrays["task"] = np.array([row["task"] for row in rows])
-np.savez(target, **arrays)
-"""
 
 
 @pytest.mark.parametrize(
@@ -56,7 +38,7 @@ def test_the_real_lerobot_loads_every_row_right(
             takes.record(recorder, number, frames)
             recorder.end_episode()
         assert recorder.wait(120)
-    rows = _loaded(fmt, output.folder(tmp_path), tmp_path / "rows.npz")
+    rows = rows_loaded(lerobot_python(fmt), output.folder(tmp_path), [*takes.CAMERAS])
     assert set(rows["task"].tolist()) == {"pick up the block"}
     np.testing.assert_array_equal(rows["index"], np.arange(len(rows["index"])))
     for episode, frames in enumerate(FRAMES):
@@ -72,16 +54,3 @@ def test_the_real_lerobot_loads_every_row_right(
             first = takes.picture_number(episode, 0)
             shown = [(read_barcode(one) - first) * period_ns / 1e6 for one in rows[camera][mine]]
             assert np.abs(np.array(shown) - times_ms).max() <= period_ns / 2e6 + 3
-
-
-def _loaded(fmt: Format, root: Path, target: Path) -> dict[str, np.ndarray]:
-    done = subprocess.run(
-        [lerobot_python(fmt), "-c", LOAD, str(root), str(target), *takes.CAMERAS],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(target) as arrays:
-        return dict(arrays)
