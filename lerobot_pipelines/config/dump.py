@@ -37,7 +37,7 @@ for _tag, _pattern, _first in YAML_12_SCALARS:
 def plain_scalar(value: object) -> str:
     """A value as it is written in a file, on one line."""
     plain = TypeAdapter(Any).dump_python(value, mode="json")
-    text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=True, width=10_000)
+    text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10_000)
     return str(text).removesuffix("\n").removesuffix("\n...")
 
 

@@ -39,6 +39,9 @@ _LATER: Mapping[str, frozenset[str]] = {
 # What concerns pixels only, so that rows need not be aligned again.
 _PIXELS = frozenset({"depth", "depth_range_m", "depth_unit"})
 
+# Settings of strategies that are not this configuration's.
+_UNUSED = frozenset({"on_request"})
+
 # The number of threads changes how fast an encoder is, not what a decoder sees.
 _SPEED = frozenset({"threads"})
 
@@ -66,7 +69,7 @@ def alignment_hash(config: DatasetConfig) -> str:
             "cameras": [_values(camera, drop=_PIXELS) for camera in config.cameras],
             "features": {key: _values(feature) for key, feature in config.features.items()},
             "feature_order": list(config.features),
-            "alignment": _values(config.alignment),
+            "alignment": _values(config.alignment, drop=_UNUSED),
             "filtering": _values(config.filtering),
             "fps": config.dataset.fps,
         },

@@ -42,7 +42,7 @@ def before_substitution(draft: Draft) -> None:
 def translate(draft: Draft) -> None:
     """Bring every older key to its place in the schema. ``robot.arms`` stays for ``arms``."""
     older = is_older(draft)
-    older = translate_rosbag(draft) or older
+    is_of_bags = translate_rosbag(draft)
     _unknown_keys(draft, keys.SECTIONS)
     for old, new in keys.RENAMED.items():
         if old == ("sources",):
@@ -53,7 +53,7 @@ def translate(draft: Draft) -> None:
     translate_places(draft, translate_names(draft))
     for section in ("input", "output", "conversion"):
         draft.pop(section)
-    if older:
+    if older and not is_of_bags:
         older_defaults(draft)
 
 

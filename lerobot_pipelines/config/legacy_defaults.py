@@ -18,14 +18,17 @@ def older_defaults(draft: Draft) -> None:
             "episode_000000.parquet, meta/episodes.jsonl); for v3.0 beside it: "
             "dataset.formats: [v2.1, v3.0], or --format v2.1 --format v3.0"
         )
-    strategy = draft.overrides.get("alignment.strategy") or draft.get("alignment", "strategy")
-    for wanted, key, value in (
+    strategy = draft.get("alignment", "strategy")
+    for of, key, value in (
         ("window", "window_ms", keys.OLDER_WINDOW_MS),
         ("chunking", "chunk_size", keys.OLDER_CHUNK_SIZE),
     ):
-        given = draft.has("alignment", key) or f"alignment.{key}" in draft.overrides
-        if strategy == wanted and not given and draft.put(("alignment", key), value):
+        if draft.has("alignment", key):
+            continue
+        if strategy == of and draft.put(("alignment", key), value):
             said.append(f"alignment.{key} is {value} where it is not given, as before")
+        elif strategy != of:
+            draft.put(("alignment", "on_request", key), value)
     if draft.get("logging", "level") is not None and not draft.get("logging", "file"):
         said.append("logging.level is for logging.file; on stderr --log-level decides")
     if said:

@@ -211,7 +211,9 @@ def _substitute(draft: Draft) -> None:
 
 def _finish(draft: Draft, overrides: Mapping[str, object]) -> DatasetConfig | None:
     """Overrides, written-out shorthand, schema, rules. None where the schema fails."""
+    before = draft.get("alignment", "strategy")
     apply_overrides(draft, substitute_overrides(overrides, os.environ, draft))
+    _set_on_request(draft, before, overrides)
     normalise(draft)
     places: list[KeyPath] = []
     config: DatasetConfig | None
@@ -227,6 +229,24 @@ def _finish(draft: Draft, overrides: Mapping[str, object]) -> DatasetConfig | No
             if not below(path, places):
                 draft.fault(path, message)
     return config
+
+
+# Settings that belong to one strategy: see ``StrategySettings``.
+_ON_REQUEST = {"window_ms": "window", "chunk_size": "chunking"}
+
+
+def _set_on_request(draft: Draft, before: object, overrides: Mapping[str, object]) -> None:
+    """The settings for a strategy that is asked for and was not the configuration's."""
+    asked = draft.get("alignment", "strategy")
+    for key, strategy in _ON_REQUEST.items():
+        value = draft.get("alignment", "on_request", key)
+        if (
+            value is not None
+            and asked == strategy
+            and before != strategy
+            and f"alignment.{key}" not in overrides
+        ):
+            draft.put(("alignment", key), value)
 
 
 def _without(draft: Draft, places: list[KeyPath]) -> DatasetConfig | None:

@@ -174,25 +174,38 @@ def _legacy() -> str:
     lines = [
         "#### Older key names",
         "",
-        "Files of existing converters load unchanged. Where an older and a newer key say the same "
-        "they may stand side by side; where they disagree it is a fault.",
+        "Files of existing converters load unchanged, and give LeRobot v2.1 where they name no "
+        "formats (bag scripts: v3.0). Relative paths in them start at the working directory, else "
+        "at the file. `lerobot-pipelines config migrate` writes them in today's keys. "
+        "Where an older and a newer key say the same they may stand side by side; where "
+        "they disagree it is a fault.",
         "",
         "| older key | here |",
         "|---|---|",
         "| `video.fps` | `dataset.fps`; the base camera's `target_fps` where that differs |",
         "| `output.dataset_name` | `dataset.name` |",
-        "| `output.pattern` | `dataset.pattern`; `{episode_id}` becomes `{dataset}` |",
+        "| `output.pattern` | `dataset.pattern`; the folders it begins with are the place of the "
+        "datasets, as `output.base_path` |",
+        "| `conversion.config_template` | the strategy's file, read as part of this one: a path "
+        "from the working directory or the file's, a list of them, or one with `{strategy}` |",
         "| `output.base_path` | `storage.converted_prefix` |",
         "| `input.data_path`, `images_path` | `storage.url`, `storage.raw_prefix`, `layout` |",
         f"| `{_BUCKET}.bucket` | `storage.url: s3://...` |",
         f"| `{_BUCKET}.access_key: ${{NAME}}`, so `secret_key` | `storage.access_key_env: NAME` |",
     ]
     renamed: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for old, new in legacy_keys.RENAMED.items():
+    for old, new in (legacy_keys.RENAMED | legacy_keys.RENAMED_BEFORE).items():
         renamed.setdefault(new, []).append(old)
     for old, new in legacy_keys.BUCKET_RENAMED.items():
         renamed.setdefault(new, []).append((_BUCKET, *old))
     lines += [f"| {_keys(olds)} | `{'.'.join(new)}` |" for new, olds in renamed.items()]
+    batch = ".".join((_BUCKET, *legacy_keys.BATCH_SIZE))
+    lines += [
+        f"| `{batch}` | `storage.transfer_threads`, unless that is given as well |",
+        "| `rosbag.*`, `dataset.eef_type`, `which_arm`, `train_hz`, ... of the Kuavo bag scripts | "
+        "a shipped configuration, changed: `kuavo_4pro_claw`, `kuavo_4pro_hand`, "
+        "`kuavo_simulator` |",
+    ]
     codecs = ", ".join(f"`{old}` = `{new}`" for old, new in legacy_keys.CODECS.items())
     ignored = [*legacy_keys.IGNORED, *((_BUCKET, *path) for path in legacy_keys.BUCKET_IGNORED)]
     lines += [

@@ -287,6 +287,16 @@ class TimelineKind(StrEnum):
     UNIFORM = "uniform"  # rows at k / fps
 
 
+class StrategySettings(Section):
+    """What holds where another strategy is asked for than the file's: by `--strategy`, by a run's
+    configuration or by an episode's `overrides.json`. null: the value in `alignment`."""
+
+    window_ms: PositiveMs | None = None
+    """Asked for `window`: `alignment.window_ms`."""
+    chunk_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Asked for `chunking`: `alignment.chunk_size`."""
+
+
 class AlignmentConfig(Section):
     """How samples and pictures become rows."""
 
@@ -327,6 +337,7 @@ class AlignmentConfig(Section):
     are of machines whose clocks differ, and the episode is refused. null: any."""
     rate_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """How far the base camera's measured rate may be from `dataset.fps` (0.02: 2 %)."""
+    on_request: StrategySettings = StrategySettings()
 
 
 class FilterConfig(Section):

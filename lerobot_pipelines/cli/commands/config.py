@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lerobot_pipelines.cli import exits
+from lerobot_pipelines.cli.commands.config_migrate import migrate
 from lerobot_pipelines.cli.configuration import (
     config_argument,
     config_path,
@@ -27,6 +28,7 @@ def command() -> None:
       lerobot-pipelines config list
       lerobot-pipelines config check my_robot.yaml
       lerobot-pipelines config show my_robot.yaml --set alignment.strategy=window
+      lerobot-pipelines config migrate config/storage.yaml -o robot.yaml
     """
 
 
@@ -139,3 +141,6 @@ def reference() -> int:
 
     click.echo(reference_markdown().rstrip())
     return exits.OK
+
+
+command.add_command(migrate)
