@@ -6,6 +6,7 @@ workers) goes with it. The end is SIGTERM to the child, then to its group, then 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -15,9 +16,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from lerobot_pipelines.cli.secrets import redacted
 from lerobot_pipelines.cli.text import safe
 from lerobot_pipelines.errors import PipelineError
 
@@ -25,6 +28,8 @@ OBEY_S = 10.0  # for the child itself after SIGTERM; Dagster's daemon needs abou
 FOLLOW_S = 3.0  # for the rest of its group after that
 KILLED_S = 1.0  # until the kernel is done; a zombie that nobody reaps never goes
 TAIL_LINES = 25
+MAX_LOG_BYTES = 20_000_000
+LOGS_KEPT = 3
 _POLL_S = 0.05
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -118,13 +123,18 @@ class Child:
 
     def _read(self, on_line: Callable[[str], None]) -> None:
         assert self._process.stdout is not None
-        with self.log_path.open("a", encoding="utf-8") as log:
+        # With rotation: a service runs for months.
+        log = RotatingFileHandler(
+            self.log_path, maxBytes=MAX_LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8"
+        )
+        try:
             for raw in self._process.stdout:
-                line = safe(_COLOURS.sub("", raw.rstrip("\r\n")))
-                log.write(line + "\n")
-                log.flush()
+                line = redacted(safe(_COLOURS.sub("", raw.rstrip("\r\n"))))
+                log.emit(logging.makeLogRecord({"msg": line}))
                 self._tail.append(line)
                 on_line(line)
+        finally:
+            log.close()
 
 
 class Children:

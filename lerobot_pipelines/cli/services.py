@@ -28,6 +28,7 @@ OVERRIDES_VARIABLE = "LEROBOT_PIPELINES_OVERRIDES"
 HOME_VARIABLE = "DAGSTER_HOME"
 # In the environment of everything that a service starts, however far down.
 MARK_VARIABLE = "LEROBOT_PIPELINES_WATCHED_HOME"
+LOG_FOLDER = "service_logs"  # "logs" is Dagster's own, which it empties
 READY_TIMEOUT_S = 180.0  # two cores that convert at the same time need 20
 _POLL_S = 0.25
 
@@ -139,7 +140,7 @@ class Instance:
             name,
             [*arguments, "-w", str(self.workspace_file)],
             self.environment(),
-            self.home / "logs" / f"{name}.log",
+            self.home / LOG_FOLDER / f"{name}.log",
             on_line,
         )
 

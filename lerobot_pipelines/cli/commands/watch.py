@@ -51,8 +51,8 @@ def _options(function: F) -> F:
                 "--max-workers",
                 metavar="N",
                 type=click.IntRange(min=1),
-                help="Most runs at once; kept in dagster.yaml of the home. [default: what is "
-                "there, at first the number of cores]",
+                help="Most runs at once; kept in dagster.yaml of the home. [default: the "
+                "configuration's key workers, else what is there, at first the number of cores]",
             ),
             click.option(
                 "--home",
@@ -192,7 +192,8 @@ def _watch(
     names = ", ".join(sorted(one.dataset.name for one in datasets))
     say(f"watching {safe(names)} (Dagster's home: {safe(str(home))}; stop with Ctrl-C)")
     instance = Instance(Path(os.path.abspath(home)), tuple(places), overrides, True)
-    Service(instance, grace, max_workers, verbose).run()
+    workers = max_workers or max((one.workers or 0 for one in datasets), default=0) or None
+    Service(instance, grace, workers, verbose).run()
     return exits.OK
 
 
