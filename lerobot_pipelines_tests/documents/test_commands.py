@@ -95,18 +95,31 @@ def test_the_readme_names_every_command() -> None:
     assert named >= set(COMMANDS)
 
 
-def all_options() -> set[str]:
-    def below(command: click.Command) -> Iterator[str]:
-        for parameter in command.params:
-            yield from (*parameter.opts, *parameter.secondary_opts, "--help")
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for name in command.list_commands(context):
-                child = command.get_command(context, name)
-                assert child is not None
-                yield from below(child)
+def all_commands(command: click.Command = program) -> Iterator[click.Command]:
+    yield command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from all_commands(child)
 
-    return set(below(program))
+
+def all_options() -> set[str]:
+    return {"--help"}.union(
+        *(
+            (*parameter.opts, *parameter.secondary_opts)
+            for command in all_commands()
+            for parameter in command.params
+        )
+    )
+
+
+@pytest.mark.parametrize("command", list(all_commands()), ids=lambda one: one.callback.__module__)
+def test_examples_of_the_help_are_accepted(command: click.Command) -> None:
+    text = re.sub(r"\\\n\s*", " ", command.help or "")
+    for line in re.findall(rf"^ *(?:\w+=\S+ )?{PROGRAM} (.+?)(?:   .*)?$", text, re.MULTILINE):
+        parse(shlex.split(re.split(r" [|>] ", line)[0]), whole=True)
 
 
 def test_options_that_stand_alone_are_options_of_a_command() -> None:
