@@ -54,7 +54,7 @@ class Repository:
         return place
 
 
-def spec_of(robot: Mapping[str, Any], seed: int, seconds: float = 1.6) -> SynthSpec:
+def spec_of(robot: Mapping[str, Any], seed: int, seconds: float = 1.2) -> SynthSpec:
     """A recording of the robot that a strategy file describes."""
     cameras = tuple(
         SynthCamera(camera["name"], RATES[camera["role"]], width=96, height=64)
