@@ -124,11 +124,16 @@ def test_examples_of_the_help_are_accepted(command: click.Command) -> None:
 
 def test_options_that_stand_alone_are_options_of_a_command() -> None:
     known = all_options()
-    example = (ROOT / "lerobot_pipelines/recorder/example.py").read_text()
+    recorder = ROOT / "lerobot_pipelines/recorder"
+    example = (recorder / "example.py").read_text()
+    lerobots = (recorder / "lerobot_options.py").read_text()
     for span in spans("README.md"):
         if span.startswith("--"):
             option = span.split()[0].partition("=")[0]
-            assert option in known or f'"{option}"' in example, span
+            if option.startswith("--dataset."):
+                assert option.removeprefix("--dataset.") in lerobots, span
+            else:
+                assert option in known or f'"{option}"' in example, span
 
 
 def test_options_of_benchmarks_are_theirs() -> None:

@@ -108,6 +108,8 @@ def folder_of(bucket: Path) -> Path:
 
 
 def test_the_scanner_looks_once(fleet: tuple[Any, ...]) -> None:
-    for options in (["--once"], ["--interval", "300", "--once"], ["--once", "--full-scan"]):
-        shown = ran("scanner", *fleet, *options).stdout
-        assert "3 converted, 1 new, 1 refused" in shown
+    for options in (["--once"], ["--interval", "300", "--once"]):
+        assert "3 converted, 1 new, 1 refused" in ran("scanner", *fleet, *options).stdout
+    # With its files looked at, the last recording may be too young to be complete.
+    shown = ran("scanner", *fleet, "--once", "--full-scan").stdout
+    assert "3 converted" in shown and "1 refused" in shown
