@@ -172,7 +172,10 @@ def _with_variables(draft: Draft, path: KeyPath, value: Any) -> Any:
     if isinstance(value, str) and draft.is_secret(path):
         for place in (draft.origin(path), path):
             raw = _in_tree(draft.written, place)
-            if isinstance(raw, str) and Substitution(os.environ).apply(raw) == value:
+            filled = Substitution(os.environ).apply(raw) if isinstance(raw, str) else ""
+            if filled and filled in value:
+                return value.replace(filled, raw)  # s3:// and the bucket's name
+            if raw is not None and filled == value:
                 return raw
         raise ConfigError(
             f"{draft.label(path)} is made of an environment variable in a way that has no form "

@@ -9,7 +9,6 @@ from lerobot_pipelines.cli.configuration import (
     config_then,
     json_option,
     parse_settings,
-    read_config,
     set_option,
 )
 
@@ -50,7 +49,7 @@ def command(
     """
     from lerobot_pipelines.cli.departures import print_departures
     from lerobot_pipelines.cli.episodes import chosen_episodes
-    from lerobot_pipelines.cli.roots import place
+    from lerobot_pipelines.cli.roots import read_placed
     from lerobot_pipelines.cli.tables import show_json
     from lerobot_pipelines.cli.text import counted
     from lerobot_pipelines.pipeline.convert import bring_up_to_date
@@ -59,7 +58,7 @@ def command(
 
     if not episodes:
         raise click.UsageError("name the episodes to take out: CONFIG EPISODE...")
-    resolved = place(read_config(config, parse_settings(settings)), input_root, output_root)
+    resolved = read_placed(config, parse_settings(settings), input_root, output_root)
     workspace = open_workspace(resolved)
     chosen = chosen_episodes(workspace, episodes)
     if dry_run:

@@ -12,7 +12,6 @@ from lerobot_pipelines.cli.configuration import (
     config_argument,
     json_option,
     parse_settings,
-    read_config,
     set_option,
 )
 
@@ -61,13 +60,13 @@ def command(
       2  wrong usage or configuration
     """
     from lerobot_pipelines.cli.departures import print_departures
-    from lerobot_pipelines.cli.roots import place
+    from lerobot_pipelines.cli.roots import read_placed
     from lerobot_pipelines.cli.tables import show_json
     from lerobot_pipelines.cli.text import counted
     from lerobot_pipelines.pipeline.repair import RepairSummary, find_damages, repair
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
-    resolved = place(read_config(config, parse_settings(settings)), input_root, output_root)
+    resolved = read_placed(config, parse_settings(settings), input_root, output_root)
     workspace = open_workspace(resolved)
     summary = RepairSummary(find_damages(workspace)) if dry_run else repair(workspace)
     if as_json:

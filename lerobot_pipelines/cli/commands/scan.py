@@ -14,7 +14,6 @@ from lerobot_pipelines.cli.configuration import (
     config_argument,
     json_option,
     parse_settings,
-    read_config,
     set_option,
 )
 
@@ -78,11 +77,11 @@ def command(
       2  wrong usage or configuration
       3  no recording found
     """
-    from lerobot_pipelines.cli.roots import place
+    from lerobot_pipelines.cli.roots import read_placed
     from lerobot_pipelines.cli.tables import Column, left, right, show_json, show_table
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
-    resolved = place(read_config(config, parse_settings(settings)), input_root, output_root)
+    resolved = read_placed(config, parse_settings(settings), input_root, output_root)
     workspace = open_workspace(resolved)
     episodes = episodes_now(workspace, full=full)
     counts = Counter(episode["state"] for episode in episodes)
