@@ -81,8 +81,31 @@ def end_leftovers(home: Path) -> int:
     return len(found)
 
 
+def wait_for_other_daemons(home: Path, on_wait: Callable[[str], None]) -> None:
+    """Return when no daemon works with this home that somebody started by other means."""
+    told = False
+    while (pid := _daemon(home)) is not None:
+        if not told:
+            on_wait(f"a Dagster daemon (process {pid})")
+            told = True
+        time.sleep(_POLL_S)
+
+
+def _daemon(home: Path) -> int | None:
+    for pid in _processes({f"{HOME_VARIABLE}={home}".encode()}):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"dagster._daemon" in words or b"dagster-daemon" in words:
+                return pid
+    return None
+
+
 def _leftovers(home: Path) -> list[int]:
-    wanted = {f"{MARK_VARIABLE}={home}".encode(), f"{HOME_VARIABLE}={home}".encode()}
+    return _processes({f"{MARK_VARIABLE}={home}".encode(), f"{HOME_VARIABLE}={home}".encode()})
+
+
+def _processes(wanted: set[bytes]) -> list[int]:
+    """All but this one whose environment holds the settings."""
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # gone, a zombie, or another user's

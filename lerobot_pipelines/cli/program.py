@@ -121,7 +121,9 @@ def program(
     New here? "lerobot-pipelines demo" writes three recordings, converts them through Dagster and
     verifies the datasets. With recordings of your own: "inspect" shows what is in one, "config
     check" tells whether a configuration is sound, "convert" makes the dataset, "verify" proves it.
-    "dev" opens the web interface that does all this by itself whenever a recording arrives.
+    "dev" opens the web interface that does all this by itself whenever a recording arrives, "watch"
+    is the same as a service without one. Without CONFIG, commands take $LEROBOT_PIPELINES_CONFIG,
+    else ./config/storage.yaml.
 
     \b
     Exit codes of every command:

@@ -16,6 +16,7 @@ from lerobot_pipelines.cli import home_lock
 from lerobot_pipelines.cli.logs import to_file
 from lerobot_pipelines.cli.processes import Child, Children, ServiceError, interruptible
 from lerobot_pipelines.cli.secrets import redacted
+from lerobot_pipelines.cli.services import READY_TIMEOUT_S
 from lerobot_pipelines.cli.text import counted, safe
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Service:
             with interruptible(), home_lock.alone(home, self._say_waiting):
                 if ended := home_lock.end_leftovers(home):
                     say(f"what a killed service left running was ended (processes: {ended})")
+                home_lock.wait_for_other_daemons(home, self._say_waiting)
                 self.instance.prepare()
                 if self.max_workers is not None:
                     limit_runs(home, self.max_workers)
@@ -71,10 +73,11 @@ class Service:
 
         lines = RunLines(records, say)
         hand_back(records)
+        turn_on(records)
         with Children() as children:
             daemon = self.instance.start_daemon(children, self._on_daemon_line)
             try:
-                _follow(children, lines, records)
+                _follow(children, daemon, lines, records)
             except KeyboardInterrupt:
                 self._end(daemon, lines, records)
 
@@ -105,10 +108,11 @@ class Service:
         say(f"stopped: {told or 'nothing was converted'}")
 
 
-def _follow(children: Children, lines: RunLines, records: DagsterInstance) -> None:
+def _follow(children: Children, daemon: Child, lines: RunLines, records: DagsterInstance) -> None:
     """Tell of everything, for ever."""
     faults = TickFaults(records)
-    next_ticks_s = 0.0
+    next_ticks_s, began_s = 0.0, time.time()
+    is_silent = True
     while True:
         children.check()
         lines.look()
@@ -116,6 +120,10 @@ def _follow(children: Children, lines: RunLines, records: DagsterInstance) -> No
             next_ticks_s = time.monotonic() + _TICKS_EVERY_S
             for fault in faults.new():
                 say(fault)
+            is_silent = is_silent and faults.newest_s < began_s
+            if is_silent and time.time() - began_s > READY_TIMEOUT_S:
+                is_silent = False  # said once
+                say(daemon.with_tail("the bucket was not looked at yet"))
         time.sleep(_POLL_S)
 
 
@@ -125,10 +133,12 @@ class TickFaults:
     def __init__(self, records: DagsterInstance) -> None:
         self._records = records
         self._told: dict[str, str] = {}
+        self.newest_s = 0.0  # when one was last evaluated
 
     def new(self) -> Iterator[str]:
         for state in self._records.all_instigator_state():
             ticks = self._records.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            self.newest_s = max(self.newest_s, ticks[0].timestamp if ticks else 0.0)
             error = ticks[0].error if ticks else None
             while error is not None and error.cause is not None:
                 error = error.cause
@@ -136,6 +146,16 @@ class TickFaults:
             if text and text != self._told.get(state.instigator_origin_id):
                 yield safe(f"{state.instigator_name}: {text.splitlines()[0]}")
             self._told[state.instigator_origin_id] = text
+
+
+def turn_on(records: DagsterInstance) -> None:
+    """Start the sensors and schedules that somebody stopped: without an interface nobody could."""
+    from dagster._core.scheduler.instigation import InstigatorStatus
+
+    for state in records.all_instigator_state():
+        if state.status is InstigatorStatus.STOPPED:
+            records.update_instigator_state(state.with_status(InstigatorStatus.RUNNING))
+            say(f"{safe(state.instigator_name)} was stopped in the web interface; it runs again")
 
 
 def hand_back(records: DagsterInstance) -> int:

@@ -193,3 +193,17 @@ def test_any_text_as_memory_is_accepted_and_an_unwritable_place_stops_nobody(
     memory = ConfigMemory.open(tmp_path / "file" / "memory.json")
     memory.replace({tmp_path / "file": Loaded("demo", TEXT)})
     assert memory.is_in_use(tmp_path / "file", "demo")
+
+
+def test_several_files_and_folders_may_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for place in (tmp_path / "one.yaml", folder / "two.yaml", folder / ".hidden.yaml"):
+        place.touch()
+    monkeypatch.setenv("LEROBOT_PIPELINES_CONFIGS", f"{tmp_path / 'one.yaml'}:{folder}")
+    assert config_files() == [tmp_path / "one.yaml", folder / "two.yaml"]
+    monkeypatch.setenv("LEROBOT_PIPELINES_CONFIGS", f"{folder}:{tmp_path / 'gone.yaml'}")
+    with pytest.raises(ConfigError, match=r"gone\.yaml, which is not there"):
+        config_files()

@@ -13,6 +13,7 @@ import pytest
 from click import Group
 from click.testing import CliRunner
 
+from lerobot_pipelines_tests.cli.calling import call
 from lerobot_pipelines_tests.deploy.shipped import (
     DEPLOY,
     UNITS,
@@ -153,3 +154,15 @@ def test_systemd_finds_little_to_say_of_a_units_exposure(unit: str, tmp_path: Pa
         text=True,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def test_the_service_without_an_interface_is_known_and_given_time_to_stop() -> None:
+    program, *words = unit_command("watch")
+    assert Path(program).name == "lerobot-pipelines"
+    assert call(*words, "--help").code == 0
+    grace_s = int(words[words.index("--grace") + 1])
+    (stop_s,) = unit_lines("watch", "TimeoutStopSec")
+    # Daemon, code server and runs end one after the other behind that.
+    assert int(stop_s) >= grace_s + 30
+    # To all of the group at once it would be no end in order.
+    assert unit_lines("watch", "KillMode") == ["mixed"]

@@ -40,6 +40,8 @@ def _options(function: F) -> F:
                 metavar="S",
                 help="Only recordings of this robot (storage.sources), in every dataset.",
             ),
+            click.option("--input", "input_root", metavar="ROOT", help="Folder of the recordings."),
+            click.option("--output", "output_root", metavar="ROOT", help="Folder of the datasets."),
             click.option(
                 "--interval",
                 metavar="S",
@@ -168,6 +170,8 @@ def _watch(
     configs: tuple[str, ...],
     config_option: str | None,
     source: str | None,
+    input_root: str | None,
+    output_root: str | None,
     interval: int | None,
     max_workers: int | None,
     home: Path,
@@ -183,6 +187,7 @@ def _watch(
     if interval is not None:
         overrides["storage.scanner.interval_s"] = interval
     places = _places(configs, config_option)
+    overrides |= _placed(places, overrides, input_root, output_root)
     datasets = _datasets(places, overrides)
     if source is not None:
         overrides |= _only(source, datasets)
@@ -201,13 +206,17 @@ def _look_once(
     configs: tuple[str, ...],
     config_option: str | None,
     source: str | None,
+    input_root: str | None,
+    output_root: str | None,
     settings: tuple[str, ...],
     full_scan: bool,
     **service: Any,
 ) -> int:
     """``service``: what only a service needs."""
     overrides = parse_settings(settings)
-    datasets = _datasets(_places(configs, config_option), overrides)
+    places = _places(configs, config_option)
+    overrides |= _placed(places, overrides, input_root, output_root)
+    datasets = _datasets(places, overrides)
     found = 0
     for config in datasets:
         if source is not None and (only := _only(source, [config])):
@@ -231,6 +240,24 @@ def _places(configs: Sequence[str], option: str | None) -> list[Path]:
     named = [*configs, *([option] if option is not None else [])] or [known_config()]
     places = [Path(one) if Path(one).is_dir() else config_path(one) for one in named]
     return list(dict.fromkeys(Path(os.path.abspath(place)) for place in places))
+
+
+def _placed(
+    places: Sequence[Path],
+    overrides: dict[str, object],
+    input_root: str | None,
+    output_root: str | None,
+) -> dict[str, object]:
+    """``--input`` and ``--output`` as overrides; both lead to one dataset's bucket."""
+    if input_root is None and output_root is None:
+        return {}
+    if len(places) != 1 or not places[0].is_file():
+        raise click.UsageError("--input and --output are for one configuration")
+    from lerobot_pipelines.cli.roots import read_placed
+
+    storage = read_placed(str(places[0]), overrides, input_root, output_root).storage
+    names = ("url", "raw_prefix", "converted_prefix", "work_prefix")
+    return {f"storage.{name}": getattr(storage, name) for name in names}
 
 
 def _datasets(places: Sequence[Path], overrides: dict[str, object]) -> list[DatasetConfig]:
