@@ -147,6 +147,11 @@ def run(arguments: Sequence[str]) -> int:
         result = program.main(list(arguments), prog_name=NAME, standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
+    except click.NoSuchOption as error:
+        error.show()
+        if any(error.option_name in parameter.opts for parameter in program.params):
+            click.echo(f"It stands before the command: {NAME} {error.option_name} ...", err=True)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -19,6 +19,7 @@ from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, EventLogEntr
 from lerobot_pipelines.cli.status_text import duration
 from lerobot_pipelines.cli.text import safe
 from lerobot_pipelines.defs import naming
+from lerobot_pipelines.defs.runs import seconds_of
 from lerobot_pipelines.errors import Refused
 from lerobot_pipelines.pipeline.keys import decode_key
 
@@ -58,7 +59,7 @@ class RunLines:
     def __init__(self, instance: dg.DagsterInstance, say: Callable[[str], None]) -> None:
         self._instance = instance
         self._say = say
-        self._since_s = time.time()
+        self._began_s = self._since_s = time.time()
         self._followed: dict[str, _Followed] = {}
         self.counts: Counter[str] = Counter()
 
@@ -68,16 +69,18 @@ class RunLines:
         filters = RunsFilter(
             updated_after=datetime.fromtimestamp(self._since_s - _OVERLAP_S, UTC),
         )
-        records = self._instance.get_run_records(
-            filters, limit=MAX_RUNS_A_LOOK, order_by="update_timestamp", ascending=True
+        records = list(
+            self._instance.get_run_records(
+                filters, limit=MAX_RUNS_A_LOOK, order_by="update_timestamp", ascending=True
+            )
         )
         if len(records) == MAX_RUNS_A_LOOK:
-            now_s = max(self._since_s, records[-1].update_timestamp.timestamp())
-        seen = {record.dagster_run.run_id: record.dagster_run for record in records}
+            now_s = max(self._since_s, seconds_of(records[-1].update_timestamp))
         going = RunsFilter(statuses=list(IN_PROGRESS))
-        seen |= {run.run_id: run for run in self._instance.get_runs(going, limit=MAX_RUNS_A_LOOK)}
-        for run in seen.values():
-            self._tell(run)
+        records = [*records, *self._instance.get_run_records(going, limit=MAX_RUNS_A_LOOK)]
+        seen = {record.dagster_run.run_id: record for record in records}
+        for record in seen.values():
+            self._tell(record.dagster_run, seconds_of(record.create_timestamp))
         self._since_s = now_s
         ended = [
             run_id
@@ -87,11 +90,12 @@ class RunLines:
         for run_id in ended:
             del self._followed[run_id]
 
-    def _tell(self, run: DagsterRun) -> None:
+    def _tell(self, run: DagsterRun, made_s: float) -> None:
         followed = self._followed.get(run.run_id)
         if followed is None:
             followed = self._followed[run.run_id] = _Followed(run.status)
-            if naming.EPISODE_TAG in run.tags or naming.RANGE_START_TAG in run.tags:
+            is_episode = naming.EPISODE_TAG in run.tags or naming.RANGE_START_TAG in run.tags
+            if is_episode and made_s >= self._began_s:
                 self._line(_about(run), _why(run), "")
         if run.status in (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED):
             return
@@ -108,8 +112,8 @@ class RunLines:
 
     def _event(self, run: DagsterRun, followed: _Followed, entry: EventLogEntry) -> None:
         event = entry.dagster_event
-        if event is None:
-            return
+        if event is None or entry.timestamp < self._began_s:
+            return  # somebody else has told it
         step = event.step_key or ""
         kind = event.event_type
         if kind is DagsterEventType.ASSET_MATERIALIZATION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from lerobot_pipelines.cli.run_lines import RunLines
     from lerobot_pipelines.cli.services import Instance
 
+logger = logging.getLogger(__name__)
+
 _POLL_S = 1.0
 _TICKS_EVERY_S = 15.0
+MAX_FAILED_LOOKS = 60
 _LIMIT = re.compile(r"^(\s*max_concurrent_runs:\s*)(-?\d+)", re.MULTILINE)
 
 
@@ -95,7 +99,9 @@ class Service:
             )
         try:
             until_s = time.monotonic() + self.grace_s
-            while not daemon.has_ended or (_in_progress(records) and time.monotonic() < until_s):
+            while time.monotonic() < until_s:
+                if daemon.has_ended and not _in_progress(records):
+                    break
                 lines.look()
                 time.sleep(_POLL_S / 4)
         except KeyboardInterrupt:
@@ -113,9 +119,17 @@ def _follow(children: Children, daemon: Child, lines: RunLines, records: Dagster
     faults = TickFaults(records)
     next_ticks_s, began_s = 0.0, time.time()
     is_silent = True
+    failures = 0
     while True:
         children.check()
-        lines.look()
+        try:
+            lines.look()
+            failures = 0
+        except Exception as error:  # a database that is busy: whoever converts is not this process
+            failures += 1
+            if failures == MAX_FAILED_LOOKS:
+                raise
+            logger.warning("the records of runs could not be read: %s", error)
         if time.monotonic() > next_ticks_s:
             next_ticks_s = time.monotonic() + _TICKS_EVERY_S
             for fault in faults.new():

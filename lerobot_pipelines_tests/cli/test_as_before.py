@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lerobot_pipelines.cli.episodes import pick
 from lerobot_pipelines.cli.program import ALIASES, COMMANDS
 from lerobot_pipelines.config import dump_config
 from lerobot_pipelines.config.schema import StorageConfig
@@ -144,3 +148,37 @@ def test_aliases_teach_as_commands_do(name: str) -> None:
     assert name not in COMMANDS
     text = call(name, "--help").stdout
     assert "watch" in text and "Example" in text and "Exit codes" in text
+
+
+def test_an_option_of_all_commands_is_told_its_place() -> None:
+    outcome = call("watch", "--log-file", "x.log")
+    assert outcome.code == 2
+    assert "stands before the command: lerobot-pipelines --log-file" in outcome.stderr
+
+
+KEYS = st.lists(
+    st.sampled_from(["a", "b", "episode_1", "episode_11", "x.bag", "x.mcap"]),
+    min_size=1,
+    max_size=4,
+).map("/".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sets(KEYS, max_size=8), KEYS, st.sampled_from([None, "a", "b"]))
+def test_a_name_stands_for_the_only_episode_that_ends_so(
+    keys: set[str], name: str, source: str | None
+) -> None:
+    """Against a slow reading of the words in the help."""
+    mine = [key for key in keys if source is None or (key.split("/")[0] == source and "/" in key)]
+    words = name.split("/")
+    found = set()
+    for key in mine:
+        for end in (key, key.removesuffix(".bag"), key.removesuffix(".mcap")):
+            if end.split("/")[-len(words) :] == words:
+                found.add(key)
+    expected = name if name in mine else next(iter(found)) if len(found) == 1 else None
+    try:
+        assert pick(name, keys, source) == expected
+    except click.UsageError as error:
+        assert expected is None
+        assert all(key in error.message for key in found)

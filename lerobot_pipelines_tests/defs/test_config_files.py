@@ -18,6 +18,7 @@ from lerobot_pipelines.defs.assemble import build_defs
 from lerobot_pipelines.defs.broken import BrokenConfiguration
 from lerobot_pipelines.defs.config_files import CONFIGS_VARIABLE, config_files, read_configs
 from lerobot_pipelines.defs.config_memory import ConfigMemory, Loaded
+from lerobot_pipelines.errors import ConfigError
 
 TEXT = shipped_configs()["demo"].read_text()
 IN_USE, BACKUP = TEXT.replace("crf: 23", "crf: 30"), TEXT

@@ -10,6 +10,7 @@ import yaml
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 UNITS = ("code", "daemon", "webserver", "worker")
+INSTEAD = "watch"  # of the first three, without a web interface
 
 
 def documents(name: str) -> list[dict[str, Any]]:

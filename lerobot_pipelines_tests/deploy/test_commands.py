@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from lerobot_pipelines_tests.cli.calling import call
 from lerobot_pipelines_tests.deploy.shipped import (
     DEPLOY,
+    INSTEAD,
     UNITS,
     documented_variables,
     documents,
@@ -111,7 +112,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         text = re.sub(r"/opt/lerobot-pipelines/venv/bin/[\w-]+", "/bin/true", unit.read_text())
         (tmp_path / unit.name).write_text(text)
     names = sorted(str(path) for path in tmp_path.glob("*.service"))
-    assert len(names) == len(UNITS)
+    assert len(names) == len((*UNITS, INSTEAD))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *names], capture_output=True, text=True
     )

@@ -180,3 +180,15 @@ def test_damage_shows_on_what_is_converted_alone() -> None:
     assert (damaged.state, damaged.why) == (State.DAMAGED, "aligned.parquet is missing")
     assert decide(Content("a"), [refused], NOW, damage="...").state is State.REFUSED
     assert decide(Content("a"), [], NOW, damage="no record").state is State.DAMAGED
+
+
+@pytest.mark.parametrize("config_hash", ["", "now", "other"])
+def test_what_a_person_set_aside_stays_so_until_its_content_changes(config_hash: str) -> None:
+    cleared = Verdict(False, "content", config_hash, stage="cleared", reason="gap", message="long")
+    state = decide(Content("content"), [cleared], NOW)
+    assert (state.state, state.why) == (State.CLEARED, "set aside as it is (gap: long)")
+    assert decide(None, [cleared], NOW).state is State.CLEARED
+    assert decide(Content("renewed"), [cleared], NOW).state is State.CHANGED
+    assert decide(Content("renewed", "no marker"), [cleared], NOW).state is State.WAITING
+    passed = Verdict(True, "renewed", "now", code_version="1")
+    assert decide(Content("renewed"), [cleared, passed], NOW).state is State.CONVERTED
