@@ -13,13 +13,12 @@ from typing import Any, TypedDict
 
 from numpy.typing import NDArray
 
-from lerobot_pipelines.config import load_config, shipped_configs
+from lerobot_pipelines.config.places import CONFIG_VARIABLE, config_of
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.errors import ConfigError
 from lerobot_pipelines.pipeline.chunks import AlignedChunk, aligned_chunks
 from lerobot_pipelines.recordings import open_recording, source_from_path
 
-CONFIG_VARIABLE = "LEROBOT_PIPELINES_CONFIG"
 _NS_PER_S = 1e9
 
 
@@ -44,7 +43,7 @@ class RosbagReader:
         environment variable LEROBOT_PIPELINES_CONFIG names, else what ``inspect --suggest-config``
         suggests for each bag."""
         named = config if config is not None else os.environ.get(CONFIG_VARIABLE) or None
-        self._config = None if named is None else _config_of(named)
+        self._config = None if named is None else config_of(named)
 
     def process_rosbag_chunked(
         self,
@@ -98,12 +97,6 @@ def process_rosbag_chunked(
 def _frame(chunk: AlignedChunk, row: int) -> dict[str, Sample]:
     timestamp = int(chunk.row_times_ns[row]) / _NS_PER_S
     return {name: {"data": data, "timestamp": timestamp} for name, data in chunk.frame(row).items()}
-
-
-def _config_of(named: DatasetConfig | str | Path) -> DatasetConfig:
-    if isinstance(named, DatasetConfig):
-        return named
-    return load_config(shipped_configs().get(str(named), Path(named)))
 
 
 def _suggested(bag: Path) -> DatasetConfig:

@@ -7,7 +7,6 @@ place that owners of earlier converters have theirs in.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONFIG_VARIABLE = "LEROBOT_PIPELINES_CONFIG"
-KNOWN_PLACES = (Path("config/storage.yaml"),)
-WHERE_ELSE = f"${CONFIG_VARIABLE}, else ./{KNOWN_PLACES[0].as_posix()}"
+CONFIG_VARIABLE = "LEROBOT_PIPELINES_CONFIG"  # as in ``config.places``
+WHERE_ELSE = f"${CONFIG_VARIABLE}, else ./config/storage.yaml or ./storage.yaml"
 
 
 def config_argument(function: F) -> F:
@@ -87,14 +85,15 @@ def known_config() -> str:
         return named
     raise click.UsageError(
         f"no configuration is named: give CONFIG (or -c CONFIG), set {CONFIG_VARIABLE}, or keep it "
-        f"in ./{KNOWN_PLACES[0].as_posix()}; a first one: inspect RECORDING --suggest-config"
+        "in ./config/storage.yaml or ./storage.yaml; "
+        "a first one: inspect RECORDING --suggest-config"
     )
 
 
 def _known() -> str | None:
-    if named := os.environ.get(CONFIG_VARIABLE):
-        return named
-    return next((str(place) for place in KNOWN_PLACES if place.is_file()), None)
+    from lerobot_pipelines.config import places  # costs: only when a command runs
+
+    return places.known_config()
 
 
 def set_option(function: F) -> F:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from lerobot_pipelines.cli.text import safe
+from lerobot_pipelines.pipeline.episode_names import named_so
 
 if TYPE_CHECKING:
     from lerobot_pipelines.config.schema import DatasetConfig
     from lerobot_pipelines.pipeline.workspace import Workspace
 
 MAX_CANDIDATES = 10
-# Endings that a person leaves out.
-BAG_SUFFIXES = (".bag", ".mcap", ".db3")
-# What earlier systems called the place of the recordings; here ``storage.url`` says it.
-STORE_KINDS = frozenset({"local", "bos", "s3"})
 
 
 def chosen_episodes(
@@ -46,9 +43,7 @@ def pick(name: str, known: Iterable[str], source: str | None = None) -> str:
     """The one key that ``name`` stands for; see ``chosen_episodes``."""
     keys = [key for key in known if source is None or key.startswith(f"{source}/")]
     wanted = name.strip("/")
-    if wanted in keys:
-        return wanted
-    found = sorted(key for key in keys if _ends_so(key, wanted))
+    found = named_so(name, keys)
     if len(found) == 1:
         return found[0]
     if found:
@@ -67,26 +62,20 @@ def pick(name: str, known: Iterable[str], source: str | None = None) -> str:
 def robot_of(config: DatasetConfig, source: str | None) -> str | None:
     """``-s`` as a folder of the bucket: None for "local", "bos" or "s3", which name no robot.
 
-    Raises ``UsageError`` for a robot that ``storage.sources`` does not have.
+    Raises ``ConfigError`` for a robot that ``storage.sources`` does not have.
     """
     if source is None:
         return None
-    robots = [one.strip("/") for one in config.storage.sources]
-    name = source.strip("/")
-    if name in robots:
-        return name
-    if name in STORE_KINDS:
+    from lerobot_pipelines.recorder.placing import source_folder
+
+    folder = source_folder(config, source)
+    if folder is None:
         click.echo(
-            f"note: -s {name} names a kind of store, not a robot: recordings lie where storage.url "
-            f"says ({safe(config.storage.url)})",
+            f"note: -s {safe(source)} names a kind of store, not a robot: recordings lie where "
+            f"storage.url says ({safe(config.storage.url)})",
             err=True,
         )
-        return None
-    if robots:
-        raise click.UsageError(
-            safe(f'there is no source "{name}"; storage.sources has {", ".join(robots)}')
-        )
-    return name
+    return folder
 
 
 def _known_keys(workspace: Workspace) -> Collection[str]:
@@ -100,11 +89,6 @@ def _known_keys(workspace: Workspace) -> Collection[str]:
     listed = list_names(workspace.storage, workspace.config, known=outcomes.keys())
     members = [member.key for snapshot in snapshots for member in snapshot.members]
     return dict.fromkeys([*listed.keys, *outcomes, *members])
-
-
-def _ends_so(key: str, wanted: str) -> bool:
-    ends = [key, *(key.removesuffix(suffix) for suffix in BAG_SUFFIXES)]
-    return any(end == wanted or end.endswith(f"/{wanted}") for end in ends)
 
 
 def _nearest(wanted: str, keys: Sequence[str]) -> str:

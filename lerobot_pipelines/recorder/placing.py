@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lerobot_pipelines.config.legacy_keys import STORE_KINDS
 from lerobot_pipelines.config.schema import DatasetConfig, LayoutConfig
 from lerobot_pipelines.errors import ConfigError, Reason, Refused
 from lerobot_pipelines.model import EpisodeSource
@@ -45,6 +46,27 @@ def episode_key(config: DatasetConfig, source: str | None, episode_id: str, bag:
         key += suffix
     encode_key(key)
     return key
+
+
+def source_folder(config: DatasetConfig, source: str | None) -> str | None:
+    """The robot's folder below the raw prefix; None where ``source`` is none, or names a kind of
+    store ("local", "bos", "s3") as earlier systems did: ``storage.url`` says where that is.
+
+    Raises ``ConfigError`` for a source that the dataset does not watch.
+    """
+    if source is None:
+        return None
+    name = source.strip("/")
+    sources = [one.strip("/") for one in config.storage.sources]
+    if name in sources:
+        return name
+    if name in STORE_KINDS:
+        return None
+    if sources:
+        raise ConfigError(
+            f'there is no source "{shown(source)}"; storage.sources has {", ".join(sources)}'
+        )
+    return name
 
 
 def local_recording(path: Path) -> EpisodeSource:

@@ -9,20 +9,35 @@ until it is published again; then what is already there is not sent a second tim
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from lerobot_pipelines.config import load_config
+from lerobot_pipelines.config.places import chosen_config
 from lerobot_pipelines.config.schema import DatasetConfig
-from lerobot_pipelines.errors import ContentChanged, Transient
+from lerobot_pipelines.errors import (
+    ContentChanged,
+    PipelineError,
+    Transient,
+)
 from lerobot_pipelines.model import Member
-from lerobot_pipelines.pipeline.discovery import fingerprint, list_members, upload_signs
+from lerobot_pipelines.pipeline.discovery import (
+    fingerprint,
+    list_members,
+    upload_signs,
+)
 from lerobot_pipelines.pipeline.episode_config import EpisodeOverrides, overridden, parse_overrides
-from lerobot_pipelines.recorder.placing import bag_name, episode_key, local_recording, targets
+from lerobot_pipelines.recorder.by_name import announce_by_name
+from lerobot_pipelines.recorder.placing import (
+    bag_name,
+    episode_key,
+    local_recording,
+    targets,
+)
 from lerobot_pipelines.recordings.layout import (
     MARKER_NAME,
     OVERRIDES_NAME,
@@ -31,7 +46,9 @@ from lerobot_pipelines.recordings.layout import (
 )
 from lerobot_pipelines.storage import open_storage
 from lerobot_pipelines.storage.base import ObjectInfo, Storage
-from lerobot_pipelines.storage.names import join
+from lerobot_pipelines.storage.names import join, shown
+
+_log = logging.getLogger(__name__)
 
 SOURCE_VARIABLE = "ROBOT_ID"
 
@@ -52,47 +69,94 @@ class Published:
     removed: int  # of an earlier version
 
 
+@overload
 def publish_episode(
     episode_id: str,
     recording: str | Path,
     *,
-    config: DatasetConfig | str | Path,
+    config: DatasetConfig | str | Path | None = None,
+    source: str | None = None,
+    strategy: str | None = None,
+    task: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    on_progress: OnProgress = ...,
+) -> Published: ...
+
+
+@overload
+def publish_episode(
+    episode_id: str,
+    recording: None = None,
+    *,
+    config: DatasetConfig | str | Path | None = None,
+    source: str | None = None,
+    strategy: str | None = None,
+    task: str | None = None,
+) -> bool: ...
+
+
+def publish_episode(
+    episode_id: str,
+    recording: str | Path | None = None,
+    *,
+    config: DatasetConfig | str | Path | None = None,
     source: str | None = None,
     strategy: str | None = None,
     task: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     on_progress: OnProgress = lambda done, total: None,
-) -> Published:
+) -> Published | bool:
     """Upload a recording below ``raw/[source/]episode_id`` and mark it complete.
 
     ``recording`` is what ``lerobot-pipelines inspect`` takes: a bag, or a folder with joints and
-    images in either layout. ``config`` is the dataset's configuration or its file. ``source``
-    names the robot; None means the environment variable ``ROBOT_ID``, and no source if that is not
-    set. ``strategy``, ``task`` and ``overrides`` (more keys of ``alignment``) hold for this episode
-    alone. ``on_progress`` gets files done and files altogether, from several threads.
+    images in either layout. ``config`` is the dataset's configuration or its file; None means what
+    the environment variable ``LEROBOT_PIPELINES_CONFIG`` names, else ``config/storage.yaml`` or
+    ``storage.yaml`` in the working directory. ``source`` names the robot; None means the
+    environment variable ``ROBOT_ID``, and no source if that is not set. ``strategy``, ``task`` and
+    ``overrides`` (more keys of ``alignment``) hold for this episode alone. ``on_progress`` gets
+    files done and files altogether, from several threads.
 
     Safe to repeat after any fault: only what is missing or differs is sent. Publishing other
     content under the same name replaces the episode. Raises ``Refused`` for a recording or settings
-    that cannot be used (nothing is uploaded then), ``Transient`` where trying again may help.
+    that cannot be used (nothing is uploaded then), ``Transient`` where trying again may help,
+    ``ConfigError`` where the configuration or the source is wrong.
+
+    Without ``recording``, as earlier systems announced an episode that their bucket had already:
+    returns True where it is there and complete, and is converted now or was; ``strategy`` and
+    ``task`` become its own. The end of its name is enough where one episode alone ends so. Where
+    it cannot be, nothing is raised: the reason is logged as an error, and False returned.
     """
-    if not isinstance(config, DatasetConfig):
-        config = load_config(Path(config))
+    if recording is None:
+        if overrides is not None:
+            raise TypeError("overrides go with a recording")
+        try:
+            announce_by_name(
+                chosen_config(config), episode_id, _source(source), strategy=strategy, task=task
+            )
+        except (PipelineError, OSError) as error:
+            _log.error("episode %s is not published: %s", shown(episode_id), error)
+            return False
+        return True
+    resolved = chosen_config(config)
     wanted = _overrides(strategy, task, overrides)
     found = local_recording(Path(recording))
-    source = source if source is not None else os.environ.get(SOURCE_VARIABLE) or None
-    key = episode_key(config, source, episode_id, bag_name(found))
-    overridden(config, wanted, key)
-    files = targets(found, key, config.layout)
-    upload = _Upload(open_storage(config.storage), config, key)
+    key = episode_key(resolved, _source(source), episode_id, bag_name(found))
+    overridden(resolved, wanted, key)
+    files = targets(found, key, resolved.layout)
+    upload = _Upload(open_storage(resolved.storage), resolved, key)
     members, counts = upload.run(files, wanted, on_progress)
     return Published(
         key=key,
-        uri=f"{upload.storage.url.rstrip('/')}/{join(config.storage.raw_prefix, key)}",
+        uri=f"{upload.storage.url.rstrip('/')}/{join(resolved.storage.raw_prefix, key)}",
         fingerprint=fingerprint(members),
         files=len(members),
         bytes=sum(member.size for member in members),
         **counts,
     )
+
+
+def _source(source: str | None) -> str | None:
+    return source if source is not None else os.environ.get(SOURCE_VARIABLE) or None
 
 
 def _overrides(
