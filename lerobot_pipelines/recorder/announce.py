@@ -6,6 +6,7 @@ finds the episode by its content, which the settings beside it are a part of.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from lerobot_pipelines.config.schema import DatasetConfig
@@ -13,8 +14,8 @@ from lerobot_pipelines.errors import Reason, Refused
 from lerobot_pipelines.pipeline.artifacts import episode_keys
 from lerobot_pipelines.pipeline.discovery import list_members, upload_signs
 from lerobot_pipelines.pipeline.episode_config import (
-    EpisodeOverrides,
     overridden,
+    parse_overrides,
     read_overrides,
     without_overrides,
 )
@@ -62,7 +63,8 @@ def announce_episode(
     alignment = dict(before.alignment) | ({} if strategy is None else {"strategy": strategy})
     if "strategy" not in before.alignment and strategy == str(config.alignment.strategy):
         alignment.pop("strategy", None)  # as every other episode: not content of its own
-    after = EpisodeOverrides(task=task or before.task, alignment=alignment)
+    wanted = {"task": task or before.task, "alignment": alignment}
+    after = parse_overrides(json.dumps(wanted).encode(), "the episode's overrides")
     overridden(config, after, key)
     changed = after != before
     if changed:

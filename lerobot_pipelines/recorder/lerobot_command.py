@@ -92,6 +92,9 @@ def _record(module: Any, sessions: list[AsyncRecording]) -> None:
 
     def record(config: Any) -> None:
         options = config.dataset
+        if (fault := options.fault()) is not None:
+            print(f"error: {fault}", file=sys.stderr)
+            sys.exit(USAGE)
         if not options.async_saving:
             module.record(config)
             return

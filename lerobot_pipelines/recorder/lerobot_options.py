@@ -21,13 +21,12 @@ class AsyncOptions:
     # Seconds after which a save counts as failed.
     async_save_timeout: float = 300.0
 
-    def __post_init__(self) -> None:
-        check = getattr(super(), "__post_init__", None)
-        if check is not None:
-            check()
+    def fault(self) -> str | None:
+        """What is wrong with the values. lerobot's parser would show it below a traceback."""
         for name in ("async_save_queue_size", "async_save_timeout"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"dataset.{name} must be positive, not {getattr(self, name)}")
+                return f"--dataset.{name} must be positive, not {getattr(self, name)}"
+        return None
 
 
 def add_async_options(module: Any) -> None:

@@ -64,7 +64,7 @@ def source_folder(config: DatasetConfig, source: str | None) -> str | None:
         return None
     if sources:
         raise ConfigError(
-            f'there is no source "{shown(source)}"; storage.sources has {", ".join(sources)}'
+            f"there is no source {shown(source)}; storage.sources has {', '.join(sources)}"
         )
     return name
 

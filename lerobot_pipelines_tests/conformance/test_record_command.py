@@ -113,7 +113,6 @@ class Recording:
         for episode in range(episodes):
             mine = rows["frame_index"][rows["episode_index"] == episode]
             np.testing.assert_array_equal(mine, np.arange(len(mine)))
-            assert len(mine) >= 3
 
 
 def test_episodes_are_saved_while_the_next_are_recorded(lerobot: str, tmp_path: Path) -> None:
@@ -172,5 +171,6 @@ def test_values_that_cannot_be_are_refused(lerobot: str, tmp_path: Path) -> None
     recording = Recording(lerobot, tmp_path)
     code, said = recording.run(ASYNC[0], "--dataset.async_save_queue_size=0")
     assert code == 2, said[-3000:]
-    assert "dataset.async_save_queue_size must be positive, not 0" in said
+    assert "error: --dataset.async_save_queue_size must be positive, not 0" in said
+    assert "Traceback" not in said
     assert not recording.root.exists()
