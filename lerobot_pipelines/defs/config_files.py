@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerobot_pipelines.config import load_config, shipped_configs
+from lerobot_pipelines.config import dump_config, load_config, shipped_configs
+from lerobot_pipelines.config.legacy_template import TEMPLATE
 from lerobot_pipelines.config.load import SUFFIXES, dataset_place, without_templates
 from lerobot_pipelines.config.schema import DatasetConfig
 from lerobot_pipelines.defs.broken import BrokenConfiguration, printable
@@ -125,7 +126,10 @@ def _overrides() -> dict[str, object] | None:
 def _loaded_now(path: Path) -> _Candidate:
     config = load_config(path, _overrides())
     try:
-        return _Candidate(path, config, path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if TEMPLATE[-1] in text:
+            text = dump_config(config)  # the file is but a part of it
+        return _Candidate(path, config, text)
     except (OSError, UnicodeDecodeError) as error:  # replaced since
         raise ConfigError(f"{path} changed while it was read: {error}") from error
 

@@ -6,6 +6,7 @@ import pytest
 
 from lerobot_pipelines.config import shipped_configs
 from lerobot_pipelines_tests.cli.calling import call
+from lerobot_pipelines_tests.migration.repository import Repository
 
 
 def test_every_shipped_configuration_is_listed_and_sound() -> None:
@@ -59,3 +60,37 @@ def test_the_reference_explains_every_section() -> None:
     assert outcome.code == 0
     for key in ("chunk_size", "quiet_period_s", "gap_policy", "preset"):
         assert key in outcome.stdout
+
+
+@pytest.mark.filterwarnings("ignore::lerobot_pipelines.errors.PipelineWarning")
+def test_older_files_are_written_in_todays_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Repository(tmp_path)
+    repository.put("storage.yaml", "chunking.yaml")
+    window = repository.strategy_file("chunking.yaml", "window", {"window_ms": 30})
+    monkeypatch.chdir(tmp_path)
+    pair = ("config/storage.yaml", "config/strategies/chunking.yaml")
+    printed = call("config", "migrate", "config/storage.yaml")
+    assert (printed.code, printed.stderr) == (0, "")
+    both = call("config", "migrate", *pair)
+    assert both.stdout == printed.stdout
+    several = call("config", "migrate", *pair, window)
+    assert several.code == 2
+    assert "give -o FOLDER" in several.stderr
+    assert call("config", "migrate", *pair, window, "-o", "configs").code == 0
+    assert sorted(path.name for path in Path("configs").iterdir()) == [
+        *("airbot_play_dual_arm_chunking.yaml", "airbot_play_dual_arm_window.yaml")
+    ]
+    assert call("config", "check", "configs").code == 0
+    nothing = call("config", "migrate", "config/nothing.yaml")
+    assert nothing.code == 2
+
+
+def test_a_faulty_older_file_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "storage.yaml"
+    file.write_text("bos: {bucket: rec}\nconversion: {config_template: nowhere.yaml}\n")
+    done = call("config", "migrate", file, "-o", tmp_path / "robot.yaml")
+    assert done.code == 2
+    assert "nowhere.yaml" in done.stderr
+    assert not (tmp_path / "robot.yaml").exists()

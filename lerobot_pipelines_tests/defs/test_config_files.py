@@ -208,3 +208,22 @@ def test_several_files_and_folders_may_be_named(
     monkeypatch.setenv("LEROBOT_PIPELINES_CONFIGS", f"{folder}:{tmp_path / 'gone.yaml'}")
     with pytest.raises(ConfigError, match=r"gone\.yaml, which is not there"):
         config_files()
+
+
+@pytest.mark.filterwarnings("ignore::lerobot_pipelines.errors.PipelineWarning")
+def test_a_service_s_file_and_its_strategy_file_are_one_dataset(folder: Path) -> None:
+    """The strategy's file beside it is none of its own, and its loss stops nobody."""
+    texts = Path(__file__).parents[1] / "migration" / "texts"
+    service = (texts / "redis_config.yaml").read_text() + "storage: {url: /bucket}\n"
+    (folder / "robots.yaml").write_text(service.replace("config/dual_arm", "dual_arm"))
+    strategy = folder / "dual_arm_chunking.yaml"
+    strategy.write_text((texts / "dual_arm_chunking.yaml").read_text())
+    configs, broken = loaded()
+    assert (list(configs), broken) == (["dual_arm_chunking"], [])
+    assert configs["dual_arm_chunking"].storage.sources == ("robot_1", "robot_2", "robot_3")
+    strategy.write_text(strategy.read_text().replace("chunk_size: 10", "chunk_size: ten"))
+    kept, broken = loaded()
+    assert broken == ["robots.yaml"]
+    assert kept == configs
+    strategy.unlink()
+    assert loaded()[0] == configs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -13,6 +14,11 @@ import pytest
 from lerobot_pipelines_tests.cli.calling import Outcome, call
 from lerobot_pipelines_tests.migration.expected import assert_equal, dataset_rows, expected_rows
 from lerobot_pipelines_tests.migration.repository import Repository, record, text
+from lerobot_pipelines_tests.s3_server import (
+    ACCESS_KEY_VARIABLE,
+    SECRET_KEY_VARIABLE,
+    S3Server,
+)
 
 # Every older file has something to say; what, is held in the tests of the configuration.
 pytestmark = pytest.mark.filterwarnings("always::lerobot_pipelines.errors.PipelineWarning")
@@ -171,3 +177,53 @@ def test_a_service_s_file_and_its_migrated_form_go_on_with_one_another(
     there = call("config", "migrate", "config/redis_config.yaml", "-o", "robot.yaml")
     assert there.code == 1
     assert "is there already" in there.stderr
+
+
+def test_the_service_s_file_reads_and_writes_its_bucket(
+    repository: Repository, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, client = s3_server.new_bucket(), s3_server.client()
+    source = repository.root / DATA / "episode_0001"
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        name = file.relative_to(source.parent).as_posix()
+        client.upload_file(str(file), bucket, f"raw_datas/{name}")
+    monkeypatch.setenv("BOS_ACCESS_KEY", os.environ[ACCESS_KEY_VARIABLE])
+    monkeypatch.setenv("BOS_SECRET_KEY", os.environ[SECRET_KEY_VARIABLE])
+    monkeypatch.setenv("LEROBOT_TEMP_DIR", str(repository.root / "tmp"))
+    here = {
+        "storage.url": f"s3://{bucket}",
+        "storage.endpoint": s3_server.endpoint,
+        "storage.region": "us-east-1",
+        "storage.addressing_style": "path",
+    }
+    # CONFIG is known by its place, as it was.
+    convert(*(f"{key}={value}" for key, value in here.items()))
+    prefix = "converted_datas/bos/episode_0001_chunking/"
+    found = client.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    for key in (item["Key"] for item in found):
+        place = repository.root / "fetched" / key.removeprefix(prefix)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file(bucket, key, str(place))
+    assert_rows(repository.root / "fetched/v2.1", source, LOCAL, "chunking")
+    assert (repository.root / "tmp").is_dir()  # temp_dir, where recordings were fetched to
+
+
+def test_an_episode_s_own_strategy_has_a_dataset_beside_the_others(
+    repository: Repository,
+) -> None:
+    path = repository.path("redis_config.yaml")
+    path.write_text(path.read_text() + "storage: {url: ../bucket}\n")
+    text_of = repository.path("dual_arm_chunking.yaml")
+    text_of.write_text(text_of.read_text().replace("  window_ms: 20\n", ""))
+    for episode, strategy in (("one", None), ("two", "window")):
+        asked = () if strategy is None else ("--strategy", strategy)
+        source = ("--source", "robot_1", "--episode", episode)
+        recording = "robots/robot_1/episode_0001"
+        done = call("publish", "config/redis_config.yaml", recording, *source, *asked)
+        assert done.code == 0, done.stderr
+    convert("config/redis_config.yaml")
+    datasets = repository.root / "bucket/lerobot_datasets/robot_1"
+    recording = Path("robots/robot_1/episode_0001")
+    robot = SERVICE | {"alignment": {**SERVICE["alignment"], "window_ms": 20}}
+    assert_rows(datasets / "one_chunking/v2.1", recording, robot, "chunking")
+    assert_rows(datasets / "two_window/v2.1", recording, robot, "window")
