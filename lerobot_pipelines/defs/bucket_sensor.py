@@ -39,7 +39,9 @@ from lerobot_pipelines.pipeline.workspace import Workspace
 NEW_LOOKED_AT = 300
 KNOWN_LOOKED_AT = 200
 # A tick is to be over in 5 s, whatever lies in the bucket; submitting 100 runs takes 12 s more.
-LOOKING_BUDGET_S = 1.8
+# What is under way when a budget is spent is waited for, so that they do not add up to 5 s.
+TICK_BUDGET_S = 3.5
+LOOKING_BUDGET_S, MIN_LOOKING_BUDGET_S = 1.8, 0.5
 # For folders that are no known episodes: a first sight of 100,000 takes several ticks.
 WALKING_BUDGET_S = 1.5
 LOST_BUDGET_S = 0.7
@@ -127,6 +129,7 @@ class _Evaluation:
         self.ordered = list(instance.get_dynamic_partitions(naming.partitions_name(self.dataset)))
         self.existing = decode_keys(self.ordered)
         self.found = Tick()
+        self.until_s = time.monotonic() + TICK_BUDGET_S
 
     def tick(self) -> Tick:
         probes = Probes(time.monotonic() + WALKING_BUDGET_S, self.cursor.walked)
@@ -225,6 +228,7 @@ class _Evaluation:
         cursor, requested = self.cursor, self._requested
         open_ones = [key for key in keys if encode_key(key) not in requested]
         began_s = time.monotonic()
+        left_s = max(MIN_LOOKING_BUDGET_S, min(LOOKING_BUDGET_S, self.until_s - began_s))
         quiet_s = self.config.storage.scanner.quiet_period_s
         due = {decode_key(partition) for partition in cursor.due(time.time(), quiet_s)}
         unsettled = {decode_key(partition) for partition in cursor.unsettled}
@@ -238,9 +242,9 @@ class _Evaluation:
             # get a part of the time only, or what never settles would take all of it.
             first = [key for key in group if key in due]
             others = (key for key in from_after(group, after) if key not in unsettled)
-            budget_s = LOOKING_BUDGET_S * (0.5 if is_new else 0.75)
+            budget_s = left_s * (0.5 if is_new else 0.75)
             self._look_at(first, is_new, wanted, unsettled, began_s + budget_s)
-            budget_s = LOOKING_BUDGET_S * (0.7 if is_new else 1.0)
+            budget_s = left_s * (0.7 if is_new else 1.0)
             self._look_at(
                 list(islice(others, most_looks)), is_new, wanted, unsettled, began_s + budget_s
             )
