@@ -65,6 +65,8 @@ def translate_places(draft: Draft, base: str | None = None) -> None:
         _around(draft, inputs, output, origin)
     elif output is not None and draft.bucket is not None:
         _datasets_alone(draft, output, origin)
+    elif output is not None and "storage.url" in draft.overrides and not output.is_absolute():
+        draft.settle(("storage", "converted_prefix"), _text(output), origin)
 
 
 def split_inputs(data: PurePosixPath, images: PurePosixPath) -> Inputs | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from lerobot_pipelines.alignment import align
 from lerobot_pipelines.config import load_config, shipped_configs
@@ -17,6 +19,8 @@ from lerobot_pipelines.datasets.verify import verify_dataset
 from lerobot_pipelines.model import AlignedFrames
 from lerobot_pipelines.pipeline.convert import convert_dataset
 from lerobot_pipelines.recordings.ros import open_bag
+from lerobot_pipelines_tests.cli.calling import call
+from lerobot_pipelines_tests.config.test_legacy_rosbag import SCRIPT
 from lerobot_pipelines_tests.conformance.real_bags import RealBag, shown, source_of, write_bag
 from lerobot_pipelines_tests.conformance.test_lerobot_datasets import load
 
@@ -151,3 +155,22 @@ def test_a_kuavo_bag_becomes_a_dataset_with_its_task(bag: RealBag, tmp_path: Pat
         assert loaded["shapes"]["observation.depth_h"] == [3, 96, 128]
     tasks = (tmp_path / f"bucket/converted/{config.dataset.name}/v2.1/meta/tasks.jsonl").read_text()
     assert "put the bottle into the box" in tasks
+
+
+def test_the_bag_scripts_own_file_and_words_give_the_same_rows(
+    bag: RealBag, frames: AlignedFrames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bag.path.parent, tmp_path / "bags")
+    script = SCRIPT | {"dataset": SCRIPT["dataset"] | {"train_hz": 30}}
+    Path("KuavoRosbag2Lerobot.yaml").write_text(yaml.safe_dump(script), encoding="utf-8")
+    words = ("rosbag.rosbag_dir=bags", "rosbag.lerobot_dir=out", "dataset.train_hz=10")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = call("convert", "KuavoRosbag2Lerobot.yaml", *words)
+    assert done.code == 0, done.stdout + done.stderr
+    (file,) = Path("out/kuavo_4pro_claw/v3.0/data").rglob("*.parquet")
+    table = pq.read_table(file)
+    for name in ("observation.state", "action"):
+        values = np.array(table.column(name).to_pylist(), dtype=np.float32)
+        np.testing.assert_array_equal(values, frames.features[name].astype(np.float32))

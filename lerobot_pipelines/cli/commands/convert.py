@@ -141,7 +141,7 @@ def command(
     from lerobot_pipelines.pipeline.discovery import Names, list_names
     from lerobot_pipelines.pipeline.workspace import open_workspace
 
-    overrides = parse_settings((*words, *settings))
+    overrides = parse_settings((*(word.lstrip("+") for word in words), *settings))
     if strategy is not None:
         overrides["alignment.strategy"] = strategy
     if chunk_size is not None:
