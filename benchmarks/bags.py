@@ -3,6 +3,7 @@
     python benchmarks/bags.py                                         # 0.3 and 1 GB
     python benchmarks/bags.py --sizes 0.3 1 10 --most-encoded 1       # needs 45 GB of disk
     python benchmarks/bags.py --compression lz4 --json
+    python benchmarks/bags.py --only "ported script"                  # some 2 minutes
 
 A bag holds three 640x480 cameras at 28.6 Hz and joints at 200 Hz, eight pictures over and over.
 Each line is a process of its own:
@@ -15,6 +16,8 @@ Each line is a process of its own:
 - ``convert h264``: bucket to dataset with the encoder's defaults;
 - ``ffmpeg h264``: the ffmpeg program on the same JPEGs, as files, with the same settings, all
   cameras at once;
+- ``ported script``: a script written around another bag reader, its import alone replaced: every
+  row with its decoded pictures in a callback, 100 rows at a time;
 - ``all in memory``: every message decoded by ``rosbags`` and kept, as simple converters do.
 
 Peak memory is the process's highest resident set (VmHWM). ``x ffmpeg`` compares pictures a second;
@@ -70,6 +73,7 @@ def main() -> None:
     parser.add_argument("--compression", choices=["none", "lz4", "bz2"], default="none")
     parser.add_argument("--most-in-memory", type=float, default=1.0, help="GB kept at most (1)")
     parser.add_argument("--most-encoded", type=float, default=0.3, help="GB encoded at most (0.3)")
+    parser.add_argument("--only", choices=list(CHILDREN), nargs="+", help="these lines alone")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -87,7 +91,7 @@ def _measure(size_gb: float, arguments: argparse.Namespace) -> Iterator[dict[str
         bag.parent.mkdir(parents=True)
         print(f"writing {size_gb:g} GB ...", file=sys.stderr)
         write_bag(bag, size_gb * 1e9, arguments.compression)
-        for name in CHILDREN:
+        for name in arguments.only or CHILDREN:
             if name == "all in memory" and size_gb > arguments.most_in_memory:
                 continue
             if name in ENCODED and size_gb > arguments.most_encoded:
@@ -216,6 +220,31 @@ def _encode_as_files(bag: Path) -> dict[str, float]:
     return found | {"peak_mb": peak * CAMERAS * (1 if sys.platform == "darwin" else 1024) / 1e6}
 
 
+def _ported_script(bag: Path) -> dict[str, float]:
+    os.environ["LEROBOT_PIPELINES_CONFIG"] = str(_config_file(bag))
+    begun = _Start()
+    # From here on as it was, but for the import.
+    from lerobot_pipelines.bags import RosbagReader
+
+    episode: list[Any] = []
+    sums = np.zeros(3)
+
+    def frame_callback(aligned_frame: Any, frame_idx: int) -> None:
+        episode.append(aligned_frame)
+
+    def save_callback() -> None:
+        for frame in episode:
+            sums[0] += frame["observation.state"]["data"].sum()
+            sums[1] += frame["observation.images.cam_0"]["data"].shape[0]
+        episode.clear()
+
+    frames = RosbagReader().process_rosbag_chunked(
+        bag, frame_callback, chunk_size=100, save_callback=save_callback
+    )
+    assert not episode and sums[1] == 480 * frames
+    return _figures(begun, frames)
+
+
 def _all_in_memory(bag: Path) -> dict[str, float]:
     from rosbags.highlevel import AnyReader
 
@@ -235,13 +264,17 @@ def _opened(bag: Path) -> Any:
 
 
 def _config(bag: Path) -> Any:
-    import yaml
-
     from lerobot_pipelines.config import load_config
+
+    return load_config(_config_file(bag))
+
+
+def _config_file(bag: Path) -> Path:
+    import yaml
 
     path = bag.parents[2] / "bag.yaml"
     path.write_text(yaml.safe_dump(CONFIG | {"storage": {"url": bag.parents[2].as_uri()}}))
-    return load_config(path)
+    return path
 
 
 class _Start:
@@ -284,6 +317,7 @@ CHILDREN: dict[str, Callable[[Path], dict[str, float]]] = {
     "convert copy": _convert,
     "convert h264": functools.partial(_convert, codec="h264"),
     "ffmpeg h264": _encode_as_files,
+    "ported script": _ported_script,
     "all in memory": _all_in_memory,
 }
 

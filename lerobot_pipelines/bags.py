@@ -56,18 +56,30 @@ class RosbagReader:
         ``save_callback()`` after each chunk of up to ``chunk_size`` rows; returns their number.
 
         ``aligned_frame["observation.state"]["data"]`` is a row's vector, ``["timestamp"]`` its
-        moment. ``frame_index`` counts from 0 over the whole bag. Memory is one chunk of decoded
-        pictures plus the bag's numbers. Raises ``Refused`` for a bag that a conversion would
-        refuse, ``ConfigError`` for a configuration that is wrong, ``ValueError`` for a
-        ``chunk_size`` below 1. An exception in a callback ends the walk.
+        moment. ``frame_index`` counts from 0 over the whole bag; a chunk ends also where the
+        recording has a hole. Memory is one row of decoded pictures, the bag's numbers, and what the
+        callback keeps. Raises ``Refused`` for a bag that a conversion would refuse, ``ConfigError``
+        for a configuration that is wrong, ``ValueError`` for a ``chunk_size`` below 1. An exception
+        in a callback ends the walk.
         """
-        frame_index = 0
-        for chunk in self.chunks(bag_file, chunk_size):
-            for row in range(len(chunk)):
-                frame_callback(_frame(chunk, row), frame_index)
-                frame_index += 1
-            if save_callback is not None:
-                save_callback()
+        if chunk_size < 1:
+            raise ValueError(f"chunk_size must be 1 or more, not {chunk_size}")
+        save = save_callback if save_callback is not None else lambda: None
+        frame_index = in_chunk = segment = 0
+        # Row by row: whoever needs a chunk of pictures keeps it, and nobody keeps a second one.
+        for row in self.chunks(bag_file, 1):
+            if in_chunk and row.segment != segment:
+                save()
+                in_chunk = 0
+            segment = row.segment
+            frame_callback(_frame(row, 0), frame_index)
+            frame_index += 1
+            in_chunk += 1
+            if in_chunk == chunk_size:
+                save()
+                in_chunk = 0
+        if in_chunk:
+            save()
         return frame_index
 
     def chunks(self, bag_file: str | Path, chunk_size: int = 100) -> Iterator[AlignedChunk]:

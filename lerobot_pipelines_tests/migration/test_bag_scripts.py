@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,18 @@ def test_process_rosbag_chunked_as_it_is_called_today(bag: str) -> None:
         np.testing.assert_allclose(state, joints(sample), rtol=1e-6)
         held = sample - sample % SAMPLES_A_COMMAND
         np.testing.assert_allclose(action, joints(held), rtol=1e-6)
+
+
+def test_no_picture_is_kept_that_the_script_does_not_keep(bag: str) -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    def frame_callback(aligned_frame: Any, frame_idx: int) -> None:
+        pictures = [one["data"] for one in aligned_frame.values() if one["data"].ndim == 3]
+        assert pictures
+        assert sum(one() is not None for one in alive) <= 2 * len(pictures), "this row, the last"
+        alive.extend(weakref.ref(one if one.base is None else one.base) for one in pictures)
+
+    assert RosbagReader("robot.yaml").process_rosbag_chunked(bag, frame_callback, 7) == 20
 
 
 def joints(sample: int) -> np.ndarray:
