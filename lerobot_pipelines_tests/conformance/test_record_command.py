@@ -1,6 +1,7 @@
 """``lerobot-pipelines record``: lerobot's own recording command, three versions, every row.
 
-The robot is the package ``lerobot_robot`` beside this file; it counts what it shows.
+The robot is the package ``lerobot_robot`` beside this file; it counts what it shows. What the
+command of lerobot 0.3.3 and 0.4.4 needs beside lerobot is in ``lerobot_record_*.txt``.
 """
 
 from __future__ import annotations
