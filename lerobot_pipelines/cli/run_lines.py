@@ -17,7 +17,7 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, EventLogEntry, RunsFilter
 
 from lerobot_pipelines.cli.status_text import duration
-from lerobot_pipelines.cli.text import safe
+from lerobot_pipelines.cli.text import counted, safe
 from lerobot_pipelines.defs import naming
 from lerobot_pipelines.defs.runs import seconds_of
 from lerobot_pipelines.errors import Refused
@@ -163,15 +163,15 @@ def _amounts(step: str, values: Mapping[str, Any]) -> Iterator[str]:
     if step == naming.METADATA:
         yield "converted" if values.get("verdict") == "passed" else "kept out"
     for name, noun in (
-        ("files", "files"),
-        ("rows_kept", "rows"),
-        ("rows", "rows"),
-        ("episodes", "episodes"),
-        ("frames", "frames"),
-        ("dagster/row_count", "frames"),
+        ("files", "file"),
+        ("rows_kept", "row"),
+        ("rows", "row"),
+        ("episodes", "episode"),
+        ("frames", "frame"),
+        ("dagster/row_count", "frame"),
     ):
         if isinstance(value := values.get(name), int):
-            yield f"{value} {noun}"
+            yield counted(value, noun)
     if isinstance(size := values.get("bytes"), int):
         yield f"{size / 1e6:.1f} MB"
 

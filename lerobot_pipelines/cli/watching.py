@@ -146,6 +146,7 @@ class TickFaults:
 
     def __init__(self, records: DagsterInstance) -> None:
         self._records = records
+        self._began_s = time.time()
         self._told: dict[str, str] = {}
         self.newest_s = 0.0  # when one was last evaluated
 
@@ -153,7 +154,8 @@ class TickFaults:
         for state in self._records.all_instigator_state():
             ticks = self._records.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
             self.newest_s = max(self.newest_s, ticks[0].timestamp if ticks else 0.0)
-            error = ticks[0].error if ticks else None
+            is_ours = bool(ticks) and ticks[0].timestamp >= self._began_s
+            error = ticks[0].error if is_ours else None
             while error is not None and error.cause is not None:
                 error = error.cause
             text = error.message.strip() if error is not None else ""

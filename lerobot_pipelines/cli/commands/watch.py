@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import (
     config_option,
-    known_config,
     parse_settings,
-    read_config,
     set_option,
 )
 from lerobot_pipelines.cli.text import safe
-
-if TYPE_CHECKING:
-    from lerobot_pipelines.config.schema import DatasetConfig
 
 DEFAULT_HOME = ".dagster_home"
 GRACE_S = 60.0
@@ -181,19 +176,26 @@ def _watch(
     full_scan: bool,
 ) -> int:
     from lerobot_pipelines.cli.services import Instance
+    from lerobot_pipelines.cli.watched import (
+        counts_of,
+        datasets_of,
+        only_source,
+        placed,
+        places_named,
+    )
     from lerobot_pipelines.cli.watching import Service, say
 
     overrides = parse_settings(settings)
     if interval is not None:
         overrides["storage.scanner.interval_s"] = interval
-    places = _places(configs, config_option)
-    overrides |= _placed(places, overrides, input_root, output_root)
-    datasets = _datasets(places, overrides)
+    places = places_named(configs, config_option)
+    overrides |= placed(places, overrides, input_root, output_root)
+    datasets = datasets_of(places, overrides)
     if source is not None:
-        overrides |= _only(source, datasets)
+        overrides |= only_source(source, datasets)
     if full_scan:
         for config in datasets:
-            say(_counts(config, full=True)[0])
+            say(counts_of(config, full=True)[0])
     names = ", ".join(sorted(one.dataset.name for one in datasets))
     say(f"watching {safe(names)} (Dagster's home: {safe(str(home))}; stop with Ctrl-C)")
     instance = Instance(Path(os.path.abspath(home)), tuple(places), overrides, True)
@@ -213,17 +215,25 @@ def _look_once(
     **service: Any,
 ) -> int:
     """``service``: what only a service needs."""
+    from lerobot_pipelines.cli.watched import (
+        counts_of,
+        datasets_of,
+        only_source,
+        placed,
+        places_named,
+    )
+
     overrides = parse_settings(settings)
-    places = _places(configs, config_option)
-    overrides |= _placed(places, overrides, input_root, output_root)
-    datasets = _datasets(places, overrides)
+    places = places_named(configs, config_option)
+    overrides |= placed(places, overrides, input_root, output_root)
+    datasets = datasets_of(places, overrides)
     found = 0
     for config in datasets:
-        if source is not None and (only := _only(source, [config])):
+        if source is not None and (only := only_source(source, [config])):
             from lerobot_pipelines.config import override
 
             config = override(config, only)
-        line, episodes = _counts(config, full=full_scan)
+        line, episodes = counts_of(config, full=full_scan)
         click.echo(line)
         found += episodes
     if not found:
@@ -231,93 +241,3 @@ def _look_once(
         return exits.NOTHING
     click.echo('new ones are converted by "watch" when it runs, or by "convert"', err=True)
     return exits.OK
-
-
-def _places(configs: Sequence[str], option: str | None) -> list[Path]:
-    """Files and folders as they were named, absolute."""
-    from lerobot_pipelines.cli.configuration import config_path
-
-    named = [*configs, *([option] if option is not None else [])] or [known_config()]
-    places = [Path(one) if Path(one).is_dir() else config_path(one) for one in named]
-    return list(dict.fromkeys(Path(os.path.abspath(place)) for place in places))
-
-
-def _placed(
-    places: Sequence[Path],
-    overrides: dict[str, object],
-    input_root: str | None,
-    output_root: str | None,
-) -> dict[str, object]:
-    """``--input`` and ``--output`` as overrides; both lead to one dataset's bucket."""
-    if input_root is None and output_root is None:
-        return {}
-    if len(places) != 1 or not places[0].is_file():
-        raise click.UsageError("--input and --output are for one configuration")
-    from lerobot_pipelines.cli.roots import read_placed
-
-    storage = read_placed(str(places[0]), overrides, input_root, output_root).storage
-    names = ("url", "raw_prefix", "converted_prefix", "work_prefix")
-    return {f"storage.{name}": getattr(storage, name) for name in names}
-
-
-def _datasets(places: Sequence[Path], overrides: dict[str, object]) -> list[DatasetConfig]:
-    """Those of files must be sound; of folders, what is faulty is named and left out.
-
-    Raises ``ConfigError``, and ``UsageError`` for two files of one dataset and where none is left.
-    """
-    from lerobot_pipelines.cli.logs import log_as_configured
-    from lerobot_pipelines.config import load_config
-    from lerobot_pipelines.config.load import SUFFIXES
-    from lerobot_pipelines.errors import ConfigError
-
-    found: dict[str, DatasetConfig] = {}
-    owners: dict[str, Path] = {}
-    for place in places:
-        if place.is_file():
-            config = read_config(str(place), overrides)
-            _refuse_double(config, place, owners)
-            found[config.dataset.name] = config
-            continue
-        files = [one for one in sorted(place.iterdir()) if one.suffix.lower() in SUFFIXES]
-        for file in (one for one in files if not one.name.startswith(".")):
-            try:
-                config = load_config(file, overrides or None)
-            except ConfigError as error:
-                click.echo(f"left out until repaired: {safe(error.message, lines=True)}", err=True)
-                continue
-            log_as_configured(config.logging)
-            owners.setdefault(config.dataset.name, file)
-            found.setdefault(config.dataset.name, config)
-    if not found:
-        raise click.UsageError("none of these is a sound configuration; see config check")
-    return list(found.values())
-
-
-def _refuse_double(config: DatasetConfig, place: Path, owners: dict[str, Path]) -> None:
-    other = owners.setdefault(config.dataset.name, place)
-    if other != place:
-        raise click.UsageError(
-            f"{safe(str(place))} and {safe(str(other))} both describe the dataset "
-            f'"{config.dataset.name}"; name one of them, or change dataset.name'
-        )
-
-
-def _only(source: str, datasets: Sequence[DatasetConfig]) -> dict[str, object]:
-    """The override that limits datasets to one robot; none for "local" or "bos"."""
-    from lerobot_pipelines.cli.episodes import robot_of
-
-    robots = sorted({robot for config in datasets if (robot := robot_of(config, source))})
-    return {"storage.sources": robots} if robots else {}
-
-
-def _counts(config: DatasetConfig, *, full: bool) -> tuple[str, int]:
-    """A line with the episodes of a dataset by state, and how many there are."""
-    from collections import Counter
-
-    from lerobot_pipelines.cli.commands.scan import episodes_now
-    from lerobot_pipelines.pipeline.workspace import open_workspace
-
-    episodes = episodes_now(open_workspace(config), full=full)
-    counts = Counter(str(episode["state"]) for episode in episodes)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    return f"{config.dataset.name}: {told or 'no recording found'}", len(episodes)
