@@ -49,7 +49,7 @@ def datasets_of(places: Sequence[Path], overrides: Mapping[str, object]) -> list
     """
     from lerobot_pipelines.cli.logs import log_as_configured
     from lerobot_pipelines.config import load_config
-    from lerobot_pipelines.config.load import SUFFIXES
+    from lerobot_pipelines.config.load import SUFFIXES, without_templates
     from lerobot_pipelines.errors import ConfigError
 
     found: dict[str, DatasetConfig] = {}
@@ -61,7 +61,7 @@ def datasets_of(places: Sequence[Path], overrides: Mapping[str, object]) -> list
             found[config.dataset.name] = config
             continue
         files = [one for one in sorted(place.iterdir()) if one.suffix.lower() in SUFFIXES]
-        for file in (one for one in files if not one.name.startswith(".")):
+        for file in without_templates([one for one in files if not one.name.startswith(".")]):
             try:
                 config = load_config(file, dict(overrides) or None)
             except ConfigError as error:

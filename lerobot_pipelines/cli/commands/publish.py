@@ -10,6 +10,7 @@ import click
 
 from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import (
+    config_path,
     config_then,
     json_option,
     parse_settings,
@@ -86,7 +87,10 @@ def command(
         raise click.UsageError(f"one recording at a time; also named: {safe(recordings[1])}")
     resolved = read_config(config, parse_settings(settings))
     if not recordings:
-        return _hand_over(resolved, episode_id, source, strategy, task, as_json=as_json)
+        if episode_id is None:
+            raise click.UsageError("name the RECORDING to upload, or with -e one in the bucket")
+        file = config_path(config)
+        return _hand_over(resolved, file, episode_id, source, strategy, task, as_json=as_json)
     recording = Path(recordings[0])
     published = publish_episode(
         episode_id or source_from_path(recording).key,
@@ -106,7 +110,8 @@ def command(
 
 def _hand_over(
     config: DatasetConfig,
-    episode_id: str | None,
+    file: Path,
+    episode_id: str,
     source: str | None,
     strategy: str | None,
     task: str | None,
@@ -115,15 +120,19 @@ def _hand_over(
 ) -> int:
     """Of an episode that is in the bucket."""
     from lerobot_pipelines.cli.episodes import chosen_episodes, robot_of
+    from lerobot_pipelines.cli.local_recordings import instead_of_handing_over
     from lerobot_pipelines.cli.tables import show_json
     from lerobot_pipelines.cli.text import safe
     from lerobot_pipelines.pipeline.workspace import open_workspace
     from lerobot_pipelines.recorder.announce import announce_episode
 
-    if episode_id is None:
-        raise click.UsageError("name the RECORDING to upload, or with -e an episode in the bucket")
     robot = robot_of(config, source)
-    (key,) = chosen_episodes(open_workspace(config), [episode_id], robot)
+    try:
+        (key,) = chosen_episodes(open_workspace(config), [episode_id], robot)
+    except click.UsageError as error:
+        if (instead := instead_of_handing_over(file, episode_id, strategy)) is None:
+            raise
+        raise click.UsageError(f"{error.format_message()}; {instead}") from error
     announced = announce_episode(config, key, strategy=strategy, task=task)
     if as_json:
         show_json(asdict(announced))
