@@ -21,7 +21,7 @@ from lerobot_pipelines_tests.s3_server import (
 )
 
 # Every older file has something to say; what, is held in the tests of the configuration.
-pytestmark = pytest.mark.filterwarnings("always::lerobot_pipelines.errors.PipelineWarning")
+pytestmark = pytest.mark.filterwarnings("always")
 
 LOCAL, SERVICE = text("chunking.yaml"), text("dual_arm_chunking.yaml")
 DATA = "real_datas/qurd_arm_task"
@@ -73,6 +73,26 @@ def test_a_strategy_file_alone_from_the_root(repository: Repository) -> None:
     assert_rows(dataset, root / DATA / "episode_0001", LOCAL, "chunking")
     assert sum("gives LeRobot v2.1" in line for line in done.stderr.splitlines()) == 1
     assert not any((root / "config").rglob("*.parquet"))
+
+
+def test_options_of_the_command_line_replace_those_of_the_file(repository: Repository) -> None:
+    options = ("-e", "episode_0001", "--output", "elsewhere")
+    convert("-c", "config/strategies/chunking.yaml", *options, "--chunk-size", 15)
+    dataset, recording = Path("elsewhere/airbot_play_dual_arm/v2.1"), Path(DATA) / "episode_0001"
+    assert_rows(dataset, recording, LOCAL, "chunking", chunk_size=15)
+    other = (*options[:3], "windows", "--strategy", "window")
+    convert("-c", "config/strategies/chunking.yaml", *other)
+    dataset = Path("windows/airbot_play_dual_arm/v2.1")
+    assert_rows(dataset, recording, LOCAL, "window", window_ms=20)
+
+
+def test_no_recording_anywhere_names_every_place(repository: Repository) -> None:
+    shutil.rmtree("real_datas")
+    done = call("convert", "-c", "config/strategies/chunking.yaml")
+    assert done.code == 3
+    for place in (f"{DATA} (from the working directory)", f"config/strategies/{DATA}"):
+        assert str(repository.root / place) in done.stderr
+    assert not Path("lerobot_dataset_chunking").exists()
 
 
 def test_a_strategy_file_from_elsewhere_writes_nothing_beside_itself(
