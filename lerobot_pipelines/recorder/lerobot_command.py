@@ -10,11 +10,12 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib import import_module, metadata
 from types import ModuleType
 from typing import Any
 
-from lerobot_pipelines.recorder.lerobot_options import add_async_options
+from lerobot_pipelines.recorder.lerobot_options import AsyncOptions, add_async_options
 from lerobot_pipelines.recorder.lerobot_session import AsyncRecording
 
 # As in ``cli.exits``, which needs requirements that lerobot's environment may lack.
@@ -95,6 +96,8 @@ def _record(module: Any, sessions: list[AsyncRecording]) -> None:
         if (fault := options.fault()) is not None:
             print(f"error: {fault}", file=sys.stderr)
             sys.exit(USAGE)
+        for note in _notes(options):
+            print(f"lerobot-pipelines record: note: {note}", file=sys.stderr)
         if not options.async_saving:
             module.record(config)
             return
@@ -107,6 +110,16 @@ def _record(module: Any, sessions: list[AsyncRecording]) -> None:
     if hasattr(module, "register_third_party_plugins"):
         module.register_third_party_plugins()
     module.parser.wrap()(record)()
+
+
+def _notes(options: Any) -> list[str]:
+    """Options that do nothing beside the others."""
+    if not options.async_saving:
+        is_set = any(getattr(options, one.name) != one.default for one in fields(AsyncOptions))
+        return ["without --dataset.async_saving=true its companions do nothing"] if is_set else []
+    if getattr(options, "streaming_encoding", False):
+        return ["streaming_encoding does nothing here: pictures are encoded as they are saved"]
+    return []
 
 
 def _exit_code_of(action: Any) -> int:

@@ -54,6 +54,8 @@ class AsyncRecording:
         """Save what is under way. ``KeyboardInterrupt`` leaves what waits for the next start."""
         if self._saver is None:
             return
+        if waiting := self._saver.get_status()["pending_tasks"]:
+            _log.warning("%d episodes are still being saved; Ctrl-C leaves them for later", waiting)
         try:
             self._saver.stop(wait=True)
         except KeyboardInterrupt:
@@ -78,8 +80,9 @@ class AsyncRecording:
         ]
         if total > saved and spool_folder(root).is_dir():
             lines.append(
-                f"what could be kept of them lies in {spool_folder(root)}; to save it: "
-                f"lerobot-pipelines recover {root} --retry-failed --save {self._dataset.repo_id}"
+                f"what could be kept of them lies in {spool_folder(root)}; after "
+                f'"lerobot-pipelines recover {root} --retry-failed" the next recording into it '
+                "(--resume=true) saves it first"
             )
         if frames := self._unfinished_frames():
             lines.append(

@@ -51,8 +51,8 @@ def command(interpreter: str | None, arguments: tuple[str, ...]) -> int:
       --dataset.async_save_timeout=300.0   seconds after which a save counts as failed
 
     Nothing of lerobot's files is changed. Before lerobot ends a recording or uploads it, and when
-    it is stopped by Ctrl-C, all episodes handed over are saved; a second Ctrl-C leaves them for
-    the next start. After a crash: "lerobot-pipelines recover ROOT".
+    it is stopped by Ctrl-C, all episodes handed over are saved; further Ctrl-C leave them for the
+    next start. After a crash: "lerobot-pipelines recover ROOT".
 
     lerobot need not be installed beside this program: --python names the interpreter that has it,
     and nothing has to be installed there.
