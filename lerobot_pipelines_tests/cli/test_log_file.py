@@ -101,8 +101,6 @@ def test_secrets_are_taken_out_of_lines(text: str) -> None:
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), min_size=8))
 def test_the_own_secrets_never_reach_the_file(value: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        if value.startswith("/"):
-            value = f"k{value}"
         patch.setenv("BOS_SECRET_KEY", value)
         shown = redacted(f"the store said {value} is wrong; {value}")
     assert value not in shown or value in f"the store said {HIDDEN} is wrong; {HIDDEN}"
@@ -115,6 +113,9 @@ def test_the_own_secrets_never_reach_the_file(value: str) -> None:
         "s3://bucket/raw/a:b@c is no episode",
         "Dagster is at http://127.0.0.1:3000 (stop with Ctrl-C)",
         "storage.access_key_env names a variable",
+        "storage.secret_key_env: BOS_SECRET_KEY is not set",
+        "line 4, bos.secret_key: holds a credential; put it into an environment variable",
+        "unexpected token: expected a section of keys",
     ],
 )
 def test_other_lines_stay_as_they_are(text: str) -> None:

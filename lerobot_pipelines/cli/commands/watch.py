@@ -91,7 +91,8 @@ def command(**given: Any) -> int:
     SIGTERM and Ctrl-C end it in order: no new run starts, those under way have --grace seconds, and
     what is left is handed back and goes on at the next start, from the steps that remain. So it
     does after kill -9 or a power cut. A second service on the same --home waits until the first
-    has ended and takes its place. deploy/systemd has a unit.
+    has ended and takes its place. A new or changed YAML is taken into use at the next start.
+    deploy/systemd has a unit.
 
     \b
     Examples:
