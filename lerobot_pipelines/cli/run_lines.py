@@ -28,6 +28,7 @@ IN_PROGRESS = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
+ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 MAX_RUNS_A_LOOK = 500
 # Records are stamped by whoever writes them, and several at one moment.
 _OVERLAP_S = 10.0
@@ -85,7 +86,7 @@ class RunLines:
         ended = [
             run_id
             for run_id, one in self._followed.items()
-            if run_id not in seen and one.status not in (*IN_PROGRESS, DagsterRunStatus.QUEUED)
+            if run_id not in seen and one.status in ENDED
         ]
         for run_id in ended:
             del self._followed[run_id]
@@ -97,9 +98,9 @@ class RunLines:
             is_episode = naming.EPISODE_TAG in run.tags or naming.RANGE_START_TAG in run.tags
             if is_episode and made_s >= self._began_s:
                 self._line(_about(run), _why(run), "")
+        followed.status = run.status
         if run.status in (DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED):
             return
-        followed.status = run.status
         while True:
             page = self._instance.get_records_for_run(
                 run.run_id, cursor=followed.cursor, of_type=_TOLD, limit=200

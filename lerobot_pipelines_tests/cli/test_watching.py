@@ -24,6 +24,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.error import SerializableErrorInfo
 
+from lerobot_pipelines.cli import run_lines
 from lerobot_pipelines.cli.processes import ServiceError
 from lerobot_pipelines.cli.run_lines import RunLines
 from lerobot_pipelines.cli.watching import TickFaults, hand_back, limit_runs, turn_on
@@ -166,3 +167,19 @@ def test_a_lost_run_is_told_and_what_ended_before_is_not(records: dg.DagsterInst
     assert [line.split()[1] for line in told] == ["found", "run"]
     assert "lost, tried again: its worker was killed" in told[1]
     assert lines.counts == {"lost": 1}
+
+
+def test_a_run_that_waits_long_in_the_queue_is_found_once(
+    records: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    lines = RunLines(records, told.append)
+    tags = {"lerobot_pipelines/episode": "block~a", "dagster/partition": "block~a"}
+    run = a_run(records, dg.DagsterRunStatus.NOT_STARTED, **tags)
+    lines.look()
+    monkeypatch.setattr(run_lines, "_OVERLAP_S", -5.0)  # as after a longer wait
+    lines.look()
+    monkeypatch.setattr(run_lines, "_OVERLAP_S", 10.0)
+    records.report_dagster_event(dg.DagsterEvent("PIPELINE_START", run.job_name), run.run_id)
+    lines.look()
+    assert [line.split()[:2] for line in told] == [["block/a", "found"]]
