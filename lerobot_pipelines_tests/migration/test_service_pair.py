@@ -28,19 +28,6 @@ def pair(owned: Repository) -> Repository:
     return owned
 
 
-def test_three_strategy_files_against_one_service_are_three_datasets(pair: Repository) -> None:
-    recording = record(pair.root / "data", "episode_0001", ROBOT, seed=1)
-    where = ("--input", "data", "--output", "out")
-    for strategy in ("chunking", *OTHERS):
-        named = f"conversion.config_template=config/strategies/{strategy}.yaml"
-        ran("convert", "-c", "config/storage.yaml", *where, "--set", named)
-    folders = {path.name: path for path in (pair.root / "out").glob("*/episode_0001_*")}
-    assert sorted(folders) == sorted(f"episode_0001_{name}" for name in ("chunking", *OTHERS))
-    assert_rows(folders["episode_0001_chunking"], recording, ROBOT)
-    for strategy, settings in OTHERS.items():
-        assert_rows(folders[f"episode_0001_{strategy}"], recording, ROBOT, strategy, **settings)
-
-
 def test_migrated_files_are_the_same_datasets(pair: Repository) -> None:
     """What the older files converted is found done by the files that ``config migrate`` writes."""
     recording = record(pair.root / "data", "episode_0001", ROBOT, seed=2)
