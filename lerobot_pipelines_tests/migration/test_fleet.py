@@ -17,6 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::lerobot_pipelines.errors.Pipeli
 SERVICE, ROBOT = text("redis_config.yaml"), text("dual_arm_chunking.yaml")
 CONFIG = "config/redis_config.yaml"
 STRATEGIES = ("chunking", "window", "nearest")
+# The files ask for two processes, which take longer to start than such episodes to convert.
+ALONE = ("--max-workers", "1")
 LOST_CAMERA = "cam_right"
 
 
@@ -28,7 +30,8 @@ def test_three_strategies_of_every_source_and_episode_stand_side_by_side(owned: 
         )
     }
     for strategy in STRATEGIES:
-        ran("convert", "-c", CONFIG, "--input", "raw", "--output", "out", "--strategy", strategy)
+        where = ("-c", CONFIG, "--input", "raw", "--output", "out")
+        ran("convert", *where, *ALONE, "--strategy", strategy)
     made = sorted(
         folder.relative_to(owned.root / "out").as_posix()
         for folder in (owned.root / "out").glob("*/*")
@@ -45,19 +48,29 @@ def test_three_strategies_of_every_source_and_episode_stand_side_by_side(owned: 
             assert_rows(folder, recording, ROBOT, strategy)
 
 
-@pytest.fixture
-def fleet(owned: Repository) -> tuple[Any, ...]:
-    """``-c FILE`` with a bucket in which three episodes are converted, one failed, one is new."""
-    bucket = owned.root / "bucket/raw"
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bucket in which three episodes are converted, one failed, and one is new."""
+    root = tmp_path_factory.mktemp("fleet")
+    owned, bucket = Repository(root), root / "bucket/raw"
+    owned.put("redis_config.yaml", "dual_arm_chunking.yaml")
     record(bucket / "robot_1", "episode_0001", ROBOT, seed=1)
     record(bucket / "robot_1", "episode_0002", ROBOT, seed=2)
     record(bucket / "robot_2", "episode_0001", ROBOT, seed=3)
     broken = record(bucket / "robot_2", "episode_0002", ROBOT, seed=4)
-    shutil.move(broken / LOST_CAMERA, owned.root / LOST_CAMERA)
-    where = ("-c", CONFIG, "--set", f"storage.url={bucket.parent}")
-    ran("convert", *where, code=1)
+    shutil.move(broken / LOST_CAMERA, root / LOST_CAMERA)
+    url = f"storage.url={bucket.parent}"
+    ran("convert", "-c", owned.path("redis_config.yaml"), "--set", url, *ALONE, code=1)
     record(bucket / "robot_3", "episode_0001", ROBOT, seed=5)
-    return where
+    return root
+
+
+@pytest.fixture
+def fleet(converted: Path, owned: Repository) -> tuple[Any, ...]:
+    """``-c FILE`` and so on, of a copy of that bucket."""
+    for part in ("bucket", LOST_CAMERA):
+        shutil.copytree(converted / part, owned.root / part)
+    return ("-c", CONFIG, "--set", f"storage.url={owned.root / 'bucket'}")
 
 
 def counts(where: tuple[Any, ...], *options: str) -> dict[str, Any]:
@@ -86,17 +99,17 @@ def test_the_monitor_counts_what_lies_there(fleet: tuple[Any, ...]) -> None:
 def test_failed_episodes_are_cleared_and_retried(fleet: tuple[Any, ...], owned: Repository) -> None:
     assert counts(fleet, "--clear-failed")["robot_2"] == (0, 1, 0, 1)
     broken = owned.root / "bucket/raw/robot_2/episode_0002"
-    ran("convert", *fleet)  # what is set aside stays so, and is no failure
+    ran("convert", *fleet, *ALONE)  # what is set aside stays so, and is no failure
     assert counts(fleet)["robot_2"] == (0, 1, 0, 1)
     assert counts(fleet)["robot_3"] == (0, 1, 0, 0)
     ran("retry", *fleet, "episode_0002", "-s", "robot_2")
     assert counts(fleet)["robot_2"] == (1, 1, 0, 0)
-    ran("convert", *fleet, code=1)
+    ran("convert", *fleet, *ALONE, code=1)
     assert counts(fleet, "--retry-failed")["robot_2"] == (1, 1, 0, 0)
-    ran("convert", *fleet, code=1)
+    ran("convert", *fleet, *ALONE, code=1)
     assert counts(fleet)["robot_2"] == (0, 1, 1, 0)
     shutil.move(owned.root / LOST_CAMERA, broken / LOST_CAMERA)  # the upload is completed
-    ran("convert", *fleet)
+    ran("convert", *fleet, *ALONE)
     assert counts(fleet)["robot_2"] == (0, 2, 0, 0)
     assert_rows(folder_of(owned.root / "bucket"), broken, ROBOT)
 
