@@ -114,13 +114,19 @@ def as_documented(root: Path, episodes: int) -> dict[str, Any]:
     taken = 0
     for label in range(episodes):
         record(dataset, label)
-        success = dataset.save_episode_async()
+        if label % 2:
+            success = dataset.save_episode_async()
+        else:
+            success = dataset.save_episode_async(episode_buffer=None)
         if not success:
             dataset.save_episode()
         taken += success
-    assert dataset.wait_for_async_saves(timeout=600)
+    assert dataset.wait_for_async_saves(timeout=None) is True
+    status = dataset.get_async_save_status()
+    assert isinstance(status, dict) and status["total_completed"] == episodes, status
     results = dataset.get_async_save_results()
-    assert dataset.disable_async_saving(wait_for_completion=True, timeout=60)
+    assert dataset.get_async_save_results() == []
+    assert dataset.disable_async_saving(wait_for_completion=True, timeout=None)
     if hasattr(dataset, "finalize"):
         dataset.finalize()
     return {
