@@ -30,11 +30,14 @@ REMEDIES: dict[Reason, str] = {
     Reason.BAD_STAMPS: "Correct the clock or the stamps of the recording (clock, time_unit).",
     Reason.BAD_NAME: "Rename the episode or file in the bucket.",
     Reason.CLEARED: "lerobot-pipelines retry CONFIG EPISODE tries the episode again.",
+    Reason.CLOCK_STEP: "Set filtering.gap_policy to split, or choose the clock that was not set "
+    "while it recorded (clock).",
     Reason.CONTENT_CHANGED: "Wait for the upload to end; the episode is then taken by itself.",
     Reason.CORRUPT_ARTIFACT: "Materialise the episode again from raw_episodes.",
     Reason.CORRUPT_CONTAINER: "Upload the recording again; inspect it with lerobot-pipelines.",
     Reason.CORRUPT_PICTURE: "Upload the recording again, or allow more with "
     "filtering.max_corrupt_fraction.",
+    Reason.COUNT_MISMATCH: "Upload the recording again: pictures and their stamps must be as many.",
     Reason.GAP: "Set filtering.gap_policy to split or drop, or raise max_timestamp_gap_ms.",
     Reason.INCOMPLETE_UPLOAD: "Finish the upload; the episode is then taken by itself.",
     Reason.MISSING_CAMERA: "Upload the missing camera, or mark it required: false.",
@@ -51,6 +54,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.TOO_LONG: "Raise filtering.max_duration_sec.",
     Reason.TOO_SHORT: "Lower filtering.min_duration_sec.",
     Reason.UNSUPPORTED: "Convert the recording to a supported container or encoding.",
+    Reason.WARNINGS: "Look at what is warned of (lerobot-pipelines inspect); where it is as it "
+    "should be, convert without filtering.strict.",
 }
 
 
