@@ -97,19 +97,28 @@ def test_they_are_named_and_cost_the_others_nothing(
     assert status.converted == len(converted) and status.pending == 0
 
 
+MAX_TICKS = 20
+
+
 def test_the_sensor_and_the_rescan_go_on(bucket: tuple[object, str], tmp_path: Path) -> None:
     config, _ = bucket
     workspace = workspace_of(config, tmp_path / "work")  # type: ignore[arg-type]
     with dg.DagsterInstance.ephemeral() as instance:
         cursor = BucketCursor()
-        tick = bucket_sensor.evaluate(workspace, instance, cursor)
-        requested = {request.partition_key for request in tick.requests}
-        assert requested >= {"block~sound", "block~with=20space=2C=20and=20=5Bbrackets=5D"}
+        wanted = {"block~sound", "block~with=20space=2C=20and=20=5Bbrackets=5D"}
+        requested: set[str | None] = set()
+        ticks = 0
+        # What a tick does not come to in its time is the next one's: on a busy machine, a few.
+        while not requested >= wanted and ticks < MAX_TICKS:
+            tick = bucket_sensor.evaluate(workspace, instance, cursor)
+            ticks += 1
+            requested |= {request.partition_key for request in tick.requests}
+            for partition in tick.added:
+                assert len(partition) <= 200 and partition.isascii() and partition.isprintable()
+                assert "..." not in partition and "," not in partition and "\n" not in partition
+            instance.add_dynamic_partitions("fleet_episodes", tick.added)
+        assert requested >= wanted
         assert len(tick.bad_names) >= 4
-        for partition in tick.added:
-            assert len(partition) <= 200 and partition.isascii() and partition.isprintable()
-            assert "..." not in partition and "," not in partition and "\n" not in partition
-        instance.add_dynamic_partitions("fleet_episodes", tick.added)
         report: list[str] = []
         rescan.evaluate(workspace, instance, report, seed="1")
         assert any("left out" in line for line in report)
