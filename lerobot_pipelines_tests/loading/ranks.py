@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +36,14 @@ def run_ranks(function: str, world: int, root: Path, folder: Path) -> list[dict[
     ]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(LIMIT_S)
-    hung = [number for number, process in enumerate(processes) if process.is_alive()]
-    for process in processes:
-        process.kill()
+    deadline = time.monotonic() + LIMIT_S
+    try:
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        hung = [number for number, process in enumerate(processes) if process.is_alive()]
+    finally:
+        for process in processes:
+            process.kill()
     assert not hung, f"ranks {hung} of {world} did not end"
     assert [process.exitcode for process in processes] == [0] * world
     return [json.loads((folder / f"{function}-{rank}.json").read_text()) for rank in range(world)]
