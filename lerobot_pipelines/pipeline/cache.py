@@ -9,6 +9,7 @@ when the next one first looks into the cache.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import threading
 import time
@@ -28,6 +29,8 @@ COMPLETE = ".complete"  # holds the size in bytes; its time is that of the last 
 EXPECTED = ".expected"  # the same of a recording that is being fetched
 LOCKS = "locks"
 ROOM = ".room"  # the lock of whoever decides what is thrown away
+# Between two looks at a recording that another one is about to fetch.
+LOOK_AGAIN_S = (0.005, 0.05)
 
 _swept: set[tuple[int, Path]] = set()
 _sweeping = threading.Lock()
@@ -51,9 +54,12 @@ class RecordingCache:
                 self._acquire(lock, shared=True)
                 if (place / COMPLETE).exists():
                     break
+                # Never waited for: whoever fills it first goes on holding it to read.
+                if not self._acquire(lock, blocking=False):
+                    lock.release()
+                    time.sleep(random.uniform(*LOOK_AGAIN_S))
                 # A shared lock cannot be exchanged for an exclusive one in one step: look again.
-                self._acquire(lock)
-                if not (place / COMPLETE).exists():
+                elif not (place / COMPLETE).exists():
                     self._fill(place, size, fetch)
             now_ns = time.time_ns()  # finer than the time the system would set
             os.utime(place / COMPLETE, ns=(now_ns, now_ns))
@@ -82,9 +88,9 @@ class RecordingCache:
             with suppress(OSError):  # nothing depends on it
                 self.sweep()
 
-    def _acquire(self, lock: FileLock, *, shared: bool = False) -> None:
+    def _acquire(self, lock: FileLock, *, shared: bool = False, blocking: bool = True) -> bool:
         with named_when_full(self.folder, REMEDY):
-            lock.acquire(shared=shared)
+            return lock.acquire(shared=shared, blocking=blocking)
 
     def _fill(self, place: Path, size: int, fetch: Callable[[Path], None]) -> None:
         with named_when_full(self.folder, REMEDY):

@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,21 @@ def test_the_second_reader_fetches_nothing(tmp_path: Path) -> None:
         with cache.held("a", 10, filling("a", calls)) as folder:
             assert (folder / "data").read_text() == "a"
     assert calls == ["a"]
+
+
+def test_readers_that_begin_at_once_all_read_at_the_same_time(tmp_path: Path) -> None:
+    """Nobody waits for the one who fetched to end its reading: each may need what another holds."""
+    cache, calls, readers = RecordingCache(tmp_path, 1000), list[str](), 8
+    with ThreadPoolExecutor(readers) as pool:
+        for name in "abcdef":
+            reading = threading.Barrier(readers, timeout=60)
+
+            def read(_: int, name: str = name, reading: threading.Barrier = reading) -> None:
+                with cache.held(name, 10, filling(name, calls)):
+                    reading.wait()
+
+            list(pool.map(read, range(readers)))
+    assert calls == [*"abcdef"]
 
 
 def test_of_many_readers_at_once_one_fetches(tmp_path: Path) -> None:
