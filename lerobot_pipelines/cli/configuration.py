@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+DEFAULT_HOME = ".dagster_home"
 CONFIG_VARIABLE = "LEROBOT_PIPELINES_CONFIG"  # as in ``config.places``
 WHERE_ELSE = f"${CONFIG_VARIABLE}, else ./config/storage.yaml or ./storage.yaml"
 
@@ -33,6 +34,18 @@ def config_then(rest: str) -> Callable[[F], F]:
     The first word is one of those where the configuration comes from elsewhere.
     """
     return lambda function: _with_config(function, rest)
+
+
+def home_option(function: F) -> F:
+    """``--home``, a path: where Dagster keeps its records of runs."""
+    return click.option(
+        "--home",
+        metavar="FOLDER",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="DAGSTER_HOME",
+        default=DEFAULT_HOME,
+        help=f"Dagster's own records of runs. [default: $DAGSTER_HOME, else ./{DEFAULT_HOME}]",
+    )(function)
 
 
 def config_option(function: F) -> F:

@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from lerobot_pipelines.config.schema import DatasetConfig
 
 
+def named_datasets(
+    configs: Sequence[str],
+    option: str | None,
+    overrides: dict[str, object],
+    input_root: str | None,
+    output_root: str | None,
+) -> tuple[list[Path], list[DatasetConfig]]:
+    """The files and folders that were named, and their datasets; ``--input`` and ``--output`` are
+    added to the ``overrides``. Raises as ``datasets_of`` does."""
+    places = places_named(configs, option)
+    overrides |= placed(places, overrides, input_root, output_root)
+    return places, datasets_of(places, overrides)
+
+
 def places_named(configs: Sequence[str], option: str | None) -> list[Path]:
     """Files and folders as they were named, absolute."""
     named = [*configs, *([option] if option is not None else [])] or [known_config()]

@@ -6,6 +6,7 @@ Steps move and add values; a fault found later at ``dataset.fps`` is still repor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +203,17 @@ def described(value: Any) -> str:
         case list() | tuple():
             return "a list"
     return str(value)
+
+
+def number_of(value: object) -> float | None:
+    """A number from 0, also as text (a variable's content is text); None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < math.inf else None
 
 
 def below(path: KeyPath, places: Iterable[KeyPath]) -> bool:

@@ -7,11 +7,10 @@ the same thing they may both be there; where they disagree it is a fault.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from lerobot_pipelines.config import legacy_keys as keys
-from lerobot_pipelines.config.draft import Draft, described
+from lerobot_pipelines.config.draft import Draft, described, number_of
 from lerobot_pipelines.config.environment import referenced_variable
 from lerobot_pipelines.config.faults import suggestion
 from lerobot_pipelines.config.legacy_defaults import older_defaults
@@ -133,7 +132,7 @@ def _batch_size(draft: Draft, kind: str) -> None:
     if any(draft.has(kind, "download", key) for key in keys.DOWNLOAD_THREAD_KEYS):
         _ignore(draft, path, "the number of files on their way at once is given beside it")
         return
-    number = _number(draft.get(*path))
+    number = _positive(draft.get(*path))
     if number is not None and number > keys.MAX_THREADS:
         draft.warn(path, f"at most {keys.MAX_THREADS} files are on their way at once")
         draft.pop(*path)
@@ -170,7 +169,7 @@ def _video(draft: Draft) -> None:
     codec = draft.get("video", "codec")
     if isinstance(codec, str):
         draft.put(("video", "codec"), keys.CODECS.get(codec.lower(), codec.lower()))
-    fps, base = _number(draft.get("video", "fps")), base_rate(draft)
+    fps, base = _positive(draft.get("video", "fps")), base_rate(draft)
     if fps is not None and base is not None and fps != base and not draft.has("dataset", "fps"):
         draft.warn(
             ("video", "fps"),
@@ -186,19 +185,12 @@ def base_rate(draft: Draft) -> float | None:
     cameras = draft.get("cameras")
     for camera in cameras if isinstance(cameras, list) else ():
         if isinstance(camera, Mapping) and camera.get("role") == "base":
-            return _number(camera.get("target_fps"))
+            return _positive(camera.get("target_fps"))
     return None
 
 
-def _number(value: object) -> float | None:
-    """A positive number, also as text: a variable's content is text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if 0 < number < math.inf else None
+def _positive(value: object) -> float | None:
+    return number_of(value) or None
 
 
 def _unknown_keys(draft: Draft, sections: Mapping[tuple[str, ...], frozenset[str]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lerobot_pipelines.config.draft import Draft
+from lerobot_pipelines.config.draft import Draft, number_of
 from lerobot_pipelines.config.faults import nearest
 from lerobot_pipelines.config.yaml_source import parse_yaml
 
@@ -102,8 +102,9 @@ def _dataset(draft: Draft, given: Mapping[str, Any]) -> None:
         if given.get(old) is not None:
             draft.settle(("dataset", new), given[old], ("dataset", old))
     draft.put(("dataset", "fps"), draft.get("dataset", "fps") or 10)
-    hz, main_hz = _number(draft.get("dataset", "fps")), _number(given.get("main_timeline_fps", 30))
-    dropped = _number(given.get("sample_drop", 10))
+    hz = number_of(draft.get("dataset", "fps"))
+    main_hz = number_of(given.get("main_timeline_fps", 30))
+    dropped = number_of(given.get("sample_drop", 10))
     if hz and main_hz and dropped is not None:
         # They count pictures of the main camera, rows are counted here.
         rows = math.ceil(dropped * hz / main_hz)
@@ -169,7 +170,7 @@ def _cameras(draft: Draft, given: Mapping[str, Any]) -> None:
 
 def _depth_cameras(draft: Draft, given: Mapping[str, Any], letters: str) -> list[dict[str, Any]]:
     span = given.get("depth_range", [0, 1500])
-    ends = [_number(end) for end in span] if isinstance(span, list) else []
+    ends = [number_of(end) for end in span] if isinstance(span, list) else []
     if len(ends) != 2 or None in ends:
         draft.fault(("dataset", "depth_range"), "must be the nearest and farthest mm: [0, 1500]")
         return []
@@ -196,14 +197,3 @@ def _refuse(draft: Draft, given: Mapping[str, Any]) -> None:
             "false has no counterpart: describe the base's topic (/cmd_pose_world_synced) as a "
             "stream and add it to features.action; set it to true for the arms alone",
         )
-
-
-def _number(value: object) -> float | None:
-    """A number from 0, also as text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if 0 <= number < math.inf else None

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from lerobot_pipelines.cli import exits
+from lerobot_pipelines.cli.configuration import home_option
 from lerobot_pipelines.cli.text import safe
 
-DEFAULT_HOME = ".dagster_home"
 _POLL_S = 0.5
 
 
@@ -24,14 +24,7 @@ _POLL_S = 0.5
     envvar="LEROBOT_PIPELINES_CONFIGS",
     help="Folder of dataset YAMLs. [default: $LEROBOT_PIPELINES_CONFIGS, else the shipped ones]",
 )
-@click.option(
-    "--home",
-    metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="DAGSTER_HOME",
-    default=DEFAULT_HOME,
-    help=f"Dagster's own records of runs. [default: $DAGSTER_HOME, else ./{DEFAULT_HOME}]",
-)
+@home_option
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

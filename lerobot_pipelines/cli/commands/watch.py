@@ -12,12 +12,12 @@ import click
 from lerobot_pipelines.cli import exits
 from lerobot_pipelines.cli.configuration import (
     config_option,
+    home_option,
     parse_settings,
     set_option,
 )
 from lerobot_pipelines.cli.text import safe
 
-DEFAULT_HOME = ".dagster_home"
 GRACE_S = 60.0
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,14 +51,7 @@ def _options(function: F) -> F:
                 help="Most runs at once; kept in dagster.yaml of the home. [default: the "
                 "configuration's key workers, else what is there, at first the number of cores]",
             ),
-            click.option(
-                "--home",
-                metavar="FOLDER",
-                type=click.Path(file_okay=False, path_type=Path),
-                envvar="DAGSTER_HOME",
-                default=DEFAULT_HOME,
-                help=f"Dagster's records of runs. [default: $DAGSTER_HOME, else ./{DEFAULT_HOME}]",
-            ),
+            home_option,
             click.option(
                 "--grace",
                 metavar="S",
@@ -177,21 +170,13 @@ def _watch(
     full_scan: bool,
 ) -> int:
     from lerobot_pipelines.cli.services import Instance
-    from lerobot_pipelines.cli.watched import (
-        counts_of,
-        datasets_of,
-        only_source,
-        placed,
-        places_named,
-    )
+    from lerobot_pipelines.cli.watched import counts_of, named_datasets, only_source
     from lerobot_pipelines.cli.watching import Service, say
 
     overrides = parse_settings(settings)
     if interval is not None:
         overrides["storage.scanner.interval_s"] = interval
-    places = places_named(configs, config_option)
-    overrides |= placed(places, overrides, input_root, output_root)
-    datasets = datasets_of(places, overrides)
+    places, datasets = named_datasets(configs, config_option, overrides, input_root, output_root)
     if source is not None:
         overrides |= only_source(source, datasets)
     if full_scan:
@@ -216,18 +201,10 @@ def _look_once(
     **service: Any,
 ) -> int:
     """``service``: what only a service needs."""
-    from lerobot_pipelines.cli.watched import (
-        counts_of,
-        datasets_of,
-        only_source,
-        placed,
-        places_named,
-    )
+    from lerobot_pipelines.cli.watched import counts_of, named_datasets, only_source
 
     overrides = parse_settings(settings)
-    places = places_named(configs, config_option)
-    overrides |= placed(places, overrides, input_root, output_root)
-    datasets = datasets_of(places, overrides)
+    _, datasets = named_datasets(configs, config_option, overrides, input_root, output_root)
     found = 0
     for config in datasets:
         if source is not None and (only := only_source(source, [config])):
