@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
 from lerobot_pipelines.cli.services import HOME_VARIABLE, MARK_VARIABLE
+from lerobot_pipelines.storage.file_lock import FileLock
 
 NAME = ".watch.lock"
 _POLL_S = 0.5
@@ -24,12 +24,11 @@ _KILLED_S = 10.0
 @contextmanager
 def alone(home: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the home's lock; ``on_wait`` is told once if another process has it."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / NAME).open("a+") as file:
+    with FileLock(home / NAME) as lock:
         told = False
-        while not _take(file):
+        while not _take(lock, home):
             if not told:
-                on_wait(_owner(file.name))
+                on_wait(_owner(home))
                 told = True
             time.sleep(_POLL_S)
         yield
@@ -38,28 +37,20 @@ def alone(home: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
 @contextmanager
 def perhaps_alone(home: Path) -> Iterator[str | None]:
     """Hold the home's lock if nobody has it (None), else name who has it."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / NAME).open("a+") as file:
-        yield None if _take(file) else _owner(file.name)
+    with FileLock(home / NAME) as lock:
+        yield None if _take(lock, home) else _owner(home)
 
 
-def _take(file: TextIO) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def _take(lock: FileLock, home: Path) -> bool:
+    if not lock.acquire(blocking=False):
         return False
-    file.seek(0)
-    file.truncate()
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    (home / NAME).write_text(f"{os.getpid()}\n")
     return True
 
 
-def _owner(path: str) -> str:
+def _owner(home: Path) -> str:
     with suppress(OSError, ValueError):
-        return f"process {int(Path(path).read_text())}"
+        return f"process {int((home / NAME).read_text())}"
     return "another process"
 
 
